@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Read-only knobs, set by the loader before the programs are loaded, so that
+ * the verifier removes what is switched off. */
+#ifndef WEIR_CONFIG_H
+#define WEIR_CONFIG_H
+
+#include "types.h"
+
+const volatile __u64 cfg_idle_ns = 120000000000ULL;
+const volatile __u64 cfg_active_ns = 1800000000000ULL;
+const volatile __u32 cfg_link_type = LINK_ETHERNET;
+const volatile __u32 cfg_sample_octets = 1536; /* at most SAMPLE_OCTETS_MAX */
+const volatile __u8 cfg_samples = 0;           /* samples per flow; 0 is off */
+const volatile __u8 cfg_splt = 0;              /* at most SPLT_MAX */
+const volatile __u8 cfg_accounting = ACCOUNTING_LINK;
+const volatile __u8 cfg_point = 0;
+const volatile __u8 cfg_statistics = 0;
+const volatile __u8 cfg_decode_tunnels = 1;
+const volatile __u8 cfg_filter = 0; /* packet_filter() decides */
+/* Time, and optionally the original length, come with the frame as metadata:
+ * 8 octets (u64 ns) or 16 (then u32 octets, u32 zero). A frame without
+ * metadata is stamped by the kernel's clock. */
+const volatile __u8 cfg_metadata_clock = 0;
+
+#endif

@@ -1,0 +1,6 @@
+package bpf
+
+// The compiler is pinned by its major version so that a rebuild gives the
+// committed object again; CI compares the two.
+//
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -go-package bpf -type flow_key -type packet -type flow_direction -type flow_record -type record_event -type packet_event -type sample_event -type ledger -type sweep -type dpi_done -type decode_status -type link_type -type accounting -type tunnel_kind -type flow_end_reason -type flow_direction_id -type event_kind -type sweep_mode Weir weir.bpf.c -- -O2 -g -Wall -Wextra -Werror -Wno-unused-function -Wno-unused-parameter -mcpu=v3 -I/usr/include/x86_64-linux-gnu

@@ -1,0 +1,48 @@
+// Package bpf holds the metering programs as a loadable object, and the types
+// that cross the boundary between them and Go. The types are generated from the
+// object's BTF, so that there is one definition of each, in types.h.
+package bpf
+
+import "github.com/cilium/ebpf"
+
+// The wire types under the names that the rest of weir uses.
+type (
+	Key         = WeirFlowKey
+	Packet      = WeirPacket
+	Direction   = WeirFlowDirection
+	Record      = WeirFlowRecord
+	LedgerCount = WeirLedger
+	Sweep       = WeirSweep
+	DPIDone     = WeirDpiDone
+	RecordEvent = WeirRecordEvent
+	PacketEvent = WeirPacketEvent
+	SampleEvent = WeirSampleEvent
+	Status      = WeirDecodeStatus
+	LinkType    = WeirLinkType
+	Accounting  = WeirAccounting
+	TunnelKind  = WeirTunnelKind
+	EndReason   = WeirFlowEndReason
+)
+
+// SPLTMax is the number of packets whose direction, size and gap a record can
+// hold.
+const SPLTMax = len(Record{}.SpltSize)
+
+// A Point is an observation point: an interface under observation. Index is
+// what records carry in Key.Point.
+type Point struct {
+	Index   uint8
+	Name    string
+	Ifindex int
+}
+
+// Handles is what it takes to read a running meter: descriptors only, so it can
+// be handed to a process without privileges. The holder does not own them
+// unless it says so.
+type Handles struct {
+	Events  *ebpf.Map     // the ring buffer
+	Ledgers *ebpf.Map     // counters, one entry an observation point
+	Sweep   *ebpf.Program // closes and deletes; run by test-run, never attached
+	DPIDone *ebpf.Program // stops samples of a flow; run by test-run
+	Points  []Point
+}

@@ -1,0 +1,71 @@
+package userspace
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// Config is what shapes flows, the same live and offline.
+type Config struct {
+	// IdleTimeout and ActiveTimeout are flowIdleTimeout and flowActiveTimeout
+	// (IPFIX 37 and 36). Their product is below 2^64 µs² (120 s × 42 h), so that
+	// sums of squared gaps are exact; IdleTimeout is below 2^32 µs (71 min).
+	IdleTimeout   time.Duration
+	ActiveTimeout time.Duration
+	// Accounting is the size of a packet that feeds octets and statistics.
+	Accounting bpf.Accounting
+	// Statistics turns on size, inter-arrival and flag statistics.
+	Statistics bool
+	// SPLT is the number of packets in the first-N vectors, at most bpf.SPLTMax.
+	SPLT int
+	// Samples is how many packets of a flow are sampled for classification,
+	// 0 to 255, SampleOctets the length at which each is cut.
+	Samples      int
+	SampleOctets int
+	// DecodeTunnels looks into GRE, VXLAN, GTP-U and the like. IP in IP is
+	// always looked into.
+	DecodeTunnels bool
+	// MaxFlows bounds the flows open at a time.
+	MaxFlows int
+}
+
+// DefaultConfig is nfstream's defaults: 120 s, 1800 s, link-layer octets.
+func DefaultConfig() Config {
+	return Config{
+		IdleTimeout:   120 * time.Second,
+		ActiveTimeout: 1800 * time.Second,
+		SampleOctets:  1536,
+		DecodeTunnels: true,
+		MaxFlows:      262144,
+	}
+}
+
+// Validate says what is wrong with the configuration, and what is accepted.
+func (c *Config) Validate() error {
+	idle, active := c.IdleTimeout.Microseconds(), c.ActiveTimeout.Microseconds()
+	switch hi, _ := bits.Mul64(uint64(idle), uint64(active)); {
+	case idle < 0 || idle >= 1<<32:
+		return fmt.Errorf("idle timeout %v: want 0 to 71m34s", c.IdleTimeout)
+	case active < 0:
+		return fmt.Errorf("active timeout %v: want 0 or more", c.ActiveTimeout)
+	case hi != 0:
+		return fmt.Errorf("idle timeout %v with active timeout %v: the product must stay below 2^64 µs² for exact statistics; shorten one", c.IdleTimeout, c.ActiveTimeout)
+	case c.Accounting > bpf.WeirAccountingACCOUNTING_PAYLOAD:
+		return fmt.Errorf("accounting mode %d: want 0 (link) to 3 (payload)", c.Accounting)
+	case c.SPLT < 0 || c.SPLT > bpf.SPLTMax:
+		return fmt.Errorf("splt %d: want 0 to %d packets", c.SPLT, bpf.SPLTMax)
+	case c.Samples < 0 || c.Samples > 255:
+		return fmt.Errorf("dissections %d: want 0 to 255 packets", c.Samples)
+	case c.SampleOctets < 0 || c.SampleOctets > SampleOctetsMax:
+		return fmt.Errorf("sample octets %d: want 0 to %d", c.SampleOctets, SampleOctetsMax)
+	case c.MaxFlows < 1 || c.MaxFlows > 1<<30:
+		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, 1<<30)
+	}
+	return nil
+}
+
+// SampleOctetsMax is the longest sample that the ring buffer carries.
+const SampleOctetsMax = 2048
