@@ -1,0 +1,177 @@
+// Package sink writes flows to files and standard output: CSV for data frames,
+// NDJSON for pipes, a table for eyes.
+package sink
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/feature"
+)
+
+// A Sink is one output. All methods may be called from several goroutines, so
+// that one can flush on a clock while another writes.
+type Sink interface {
+	// Write takes a flow, or returns an *Error that says it did not. What was
+	// taken is buffered.
+	Write(*userspace.Flow) error
+	// Flush writes what is buffered. What it cannot write stays buffered.
+	Flush() error
+	// Close flushes and closes; its *Error counts the flows that were taken and
+	// could not be written. It does not close standard output.
+	Close() error
+	// Name is the output as FORMAT:PATH.
+	Name() string
+}
+
+// An Error is an output that cannot take flows. The NotSent of all errors of a
+// sink, Close's included, add up to what the ledger must be told.
+type Error struct {
+	Output string // the sink's name
+	// Flows that this call gave up, and what is in them.
+	Flows   uint64
+	NotSent userspace.Count
+	Err     error
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("write %s: %v%s", e.Output, e.Err, advice(e.Err))
+	if e.Flows > 0 {
+		s += fmt.Sprintf("; flows not sent: %d", e.Flows)
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrReaderGone is an output whose reader has closed its end, as head does. No
+// later write can succeed; it is a reason to end in order, not a fault. A
+// process that writes to standard output gets here only if it ignores SIGPIPE.
+var ErrReaderGone = errors.New("the reader has gone")
+
+// A SpecError is an output specification that names no output.
+type SpecError struct {
+	Spec   string
+	Reason string
+}
+
+func (e *SpecError) Error() string {
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl", e.Spec, e.Reason)
+}
+
+// Open opens the output that spec names and writes its header. The path - is
+// stdout; "-" alone is ndjson:-. A file that exists is replaced.
+func Open(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
+	format, path, err := Parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns)}
+	if path == "-" {
+		s.writer = stdout
+	} else if err := s.create(path); err != nil {
+		return nil, fmt.Errorf("open output %s: %w%s", s.name, err, advice(err))
+	}
+	s.buffer = s.encoder.appendHeader(s.buffer)
+	s.records = append(s.records, record{end: len(s.buffer)})
+	return s, nil
+}
+
+// The formats.
+const (
+	CSV    = "csv"
+	NDJSON = "ndjson"
+	Table  = "table"
+)
+
+// Parse takes a specification apart into a format and a path without opening
+// anything. Its error is a *SpecError.
+func Parse(spec string) (format, path string, err error) {
+	if spec == "-" {
+		return NDJSON, spec, nil
+	}
+	if format, path, found := strings.Cut(spec, ":"); found && isWord(format) {
+		switch {
+		case format != CSV && format != NDJSON && format != Table:
+			return "", "", &SpecError{spec, fmt.Sprintf("no format is called %q", format)}
+		case path == "":
+			return "", "", &SpecError{spec, "no path"}
+		}
+		return format, path, nil
+	}
+	switch filepath.Ext(spec) {
+	case ".csv":
+		return CSV, spec, nil
+	case ".ndjson", ".jsonl":
+		return NDJSON, spec, nil
+	}
+	return "", "", &SpecError{spec, "the format is not clear"}
+}
+
+// isWord tells a format's name from the beginning of a path that has a colon.
+func isWord(s string) bool {
+	for _, c := range s {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// An encoder appends what a format writes: a header, then one record a flow.
+type encoder interface {
+	appendHeader(dst []byte) []byte
+	appendFlow(dst []byte, r *feature.Row) []byte
+}
+
+func newEncoder(format string, columns []feature.Column) encoder {
+	switch format {
+	case CSV:
+		return &csvEncoder{columns: columns}
+	case NDJSON:
+		return newNDJSONEncoder(columns)
+	}
+	return &tableEncoder{}
+}
+
+// advice says what the user can do about an error, as the end of a sentence.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, ErrReaderGone):
+		return ""
+	case errors.Is(err, fs.ErrNotExist):
+		return "; create the directory first"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return "; choose a place that you may write to"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "; free space there, or choose another place"
+	case errors.Is(err, syscall.EISDIR):
+		return "; name a file in it"
+	}
+	return "; choose another output"
+}
+
+// create opens a file of the sink's own.
+func (s *stream) create(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	s.writer, s.owned = f, f
+	if info.Mode().IsRegular() {
+		s.regular = f
+	}
+	return nil
+}
