@@ -62,12 +62,12 @@ struct {
 } flow_ids SEC(".maps");
 
 /* A zero entry to insert from: too large for the stack. Each CPU its own, as
- * the key is written into it first. */
+ * the key is written into it first. Untyped: a per-CPU map may not have a lock. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct flow_entry);
+	__uint(value_size, sizeof(struct flow_entry));
 } vacant SEC(".maps");
 
 #endif

@@ -197,6 +197,7 @@ struct packet_event {
 struct sample_event {
 	__u32 kind;
 	__u32 part;
+	struct flow_key key;
 	__u64 flow_id;
 	__u64 time_ns;
 	__u32 length;      /* octets that follow */
@@ -254,6 +255,8 @@ struct sweep {
 struct dpi_done {
 	struct flow_key key;
 	__u64 flow_id;
+	__u32 part;
+	__u32 pad;
 };
 
 #endif

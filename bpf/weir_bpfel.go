@@ -46,6 +46,8 @@ type WeirDpiDone struct {
 	_      structs.HostLayout
 	Key    WeirFlowKey
 	FlowId uint64
+	Part   uint32
+	Pad    uint32
 }
 
 type WeirEventKind uint32
@@ -213,6 +215,7 @@ type WeirSampleEvent struct {
 	_          structs.HostLayout
 	Kind       uint32
 	Part       uint32
+	Key        WeirFlowKey
 	FlowId     uint64
 	TimeNs     uint64
 	Length     uint32
@@ -267,7 +270,11 @@ const (
 	WeirMapFlows                   = "flows"
 	WeirMapLedgers                 = "ledgers"
 	WeirMapVacant                  = "vacant"
-	WeirProgWeirXdp                = "weir_xdp"
+	WeirProgWeirDpiDone            = "weir_dpi_done"
+	WeirProgWeirSweep              = "weir_sweep"
+	WeirProgWeirTcxIn              = "weir_tcx_in"
+	WeirProgWeirTcxOut             = "weir_tcx_out"
+	WeirProgWeirXdpIn              = "weir_xdp_in"
 	WeirVarCfgAccounting           = "cfg_accounting"
 	WeirVarCfgActiveNs             = "cfg_active_ns"
 	WeirVarCfgDecodeTunnels        = "cfg_decode_tunnels"
@@ -338,7 +345,11 @@ type WeirSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirProgramSpecs struct {
-	WeirXdp *ebpf.ProgramSpec `ebpf:"weir_xdp"`
+	WeirDpiDone *ebpf.ProgramSpec `ebpf:"weir_dpi_done"`
+	WeirSweep   *ebpf.ProgramSpec `ebpf:"weir_sweep"`
+	WeirTcxIn   *ebpf.ProgramSpec `ebpf:"weir_tcx_in"`
+	WeirTcxOut  *ebpf.ProgramSpec `ebpf:"weir_tcx_out"`
+	WeirXdpIn   *ebpf.ProgramSpec `ebpf:"weir_xdp_in"`
 }
 
 // WeirMapSpecs contains maps before they are loaded into the kernel.
@@ -457,12 +468,20 @@ type WeirVariables struct {
 //
 // It can be passed to LoadWeirObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirPrograms struct {
-	WeirXdp *ebpf.Program `ebpf:"weir_xdp"`
+	WeirDpiDone *ebpf.Program `ebpf:"weir_dpi_done"`
+	WeirSweep   *ebpf.Program `ebpf:"weir_sweep"`
+	WeirTcxIn   *ebpf.Program `ebpf:"weir_tcx_in"`
+	WeirTcxOut  *ebpf.Program `ebpf:"weir_tcx_out"`
+	WeirXdpIn   *ebpf.Program `ebpf:"weir_xdp_in"`
 }
 
 func (p *WeirPrograms) Close() error {
 	return _WeirClose(
-		p.WeirXdp,
+		p.WeirDpiDone,
+		p.WeirSweep,
+		p.WeirTcxIn,
+		p.WeirTcxOut,
+		p.WeirXdpIn,
 	)
 }
 

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The only file that touches the ring buffer. Nothing wakes user space: it
+ * looks in on a timer, and a packet never pays for it. */
+#ifndef WEIR_EMIT_H
+#define WEIR_EMIT_H
+
+#include "config.h"
+#include "maps.h"
+
+/* Longest sample that is carried; user space refuses to configure more. */
+#define SAMPLE_OCTETS_MAX 2048
+
+/* A sample event is reserved in one of these sizes: reserving takes a constant. */
+#define SAMPLE_CLASS_SMALL 128
+#define SAMPLE_CLASS_MEDIUM 512
+
+static __always_inline struct record_event *emit_reserve_record(void)
+{
+	return bpf_ringbuf_reserve(&events, sizeof(struct record_event), 0);
+}
+
+/* Copies the record, with the reason why it ends, and leaves it alone. */
+static __always_inline void emit_fill_record(struct record_event *event,
+					     const struct flow_record *r, __u8 reason)
+{
+	event->kind = EVENT_RECORD;
+	event->pad = 0;
+	__builtin_memcpy(&event->record, r, sizeof(event->record));
+	event->record.end_reason = reason;
+}
+
+static __always_inline void emit_submit(void *event)
+{
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void emit_discard(void *event)
+{
+	bpf_ringbuf_discard(event, BPF_RB_NO_WAKEUP);
+}
+
+/* A packet that found no place in the table travels alone. Returns 0 if there
+ * is no room for that either. */
+static __always_inline int emit_packet(const struct packet *p)
+{
+	struct packet_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+
+	if (!event)
+		return 0;
+	event->kind = EVENT_PACKET;
+	event->pad = 0;
+	__builtin_memcpy(&event->packet, p, sizeof(event->packet));
+	emit_submit(event);
+	return 1;
+}
+
+/* What a sample says of its packet, decided under the record's lock. */
+struct sample_ticket {
+	__u64 flow_id;
+	__u32 part;
+	__u8 take;
+	__u8 number;
+	__u8 direction;
+};
+
+static __always_inline void emit_fill_sample(struct sample_event *event, const struct packet *p,
+					     const struct sample_ticket *t, __u32 length,
+					     __u32 frame_octets)
+{
+	event->kind = EVENT_SAMPLE;
+	event->part = t->part;
+	event->key = p->key;
+	event->flow_id = t->flow_id;
+	event->time_ns = p->time_ns;
+	event->length = length;
+	event->wire_length = frame_octets - p->l3_offset;
+	event->direction = t->direction;
+	event->number = t->number;
+	event->protocol = p->key.protocol;
+	event->ip_version = p->key.ip_version;
+	event->pad = 0;
+}
+
+static __always_inline long frame_load(void *ctx, int is_xdp, __u32 offset, void *to, __u32 size)
+{
+	if (is_xdp)
+		return bpf_xdp_load_bytes(ctx, offset, to, size);
+	return bpf_skb_load_bytes(ctx, offset, to, size);
+}
+
+/* Reserves one class, fills it, sends it. Returns 0 for want of room. */
+#define EMIT_SAMPLE_CLASS(class)                                                          \
+	static __always_inline int emit_sample_##class(                                  \
+		void *ctx, int is_xdp, const struct packet *p,                            \
+		const struct sample_ticket *t, __u32 length, __u32 frame_octets)          \
+	{                                                                                 \
+		struct sample_event *event;                                               \
+                                                                                          \
+		event = bpf_ringbuf_reserve(&events, sizeof(*event) + class, 0);          \
+		if (!event)                                                               \
+			return 0;                                                         \
+		emit_fill_sample(event, p, t, length, frame_octets);                      \
+		if (length < 1 || length > class ||                                       \
+		    frame_load(ctx, is_xdp, p->l3_offset, event + 1, length)) {           \
+			emit_discard(event);                                              \
+			return 0;                                                         \
+		}                                                                         \
+		emit_submit(event);                                                       \
+		return 1;                                                                 \
+	}
+
+EMIT_SAMPLE_CLASS(SAMPLE_CLASS_SMALL)
+EMIT_SAMPLE_CLASS(SAMPLE_CLASS_MEDIUM)
+EMIT_SAMPLE_CLASS(SAMPLE_OCTETS_MAX)
+
+/* Sends the packet from its IP header to the frame's end, cut at
+ * cfg_sample_octets. present is what of the frame is there. */
+static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packet *p,
+				       const struct sample_ticket *t, __u32 present)
+{
+	__u32 length = present - p->l3_offset;
+
+	if (length > cfg_sample_octets)
+		length = cfg_sample_octets;
+	if (length <= SAMPLE_CLASS_SMALL)
+		return emit_sample_SAMPLE_CLASS_SMALL(ctx, is_xdp, p, t, length,
+						      p->frame_octets);
+	if (length <= SAMPLE_CLASS_MEDIUM)
+		return emit_sample_SAMPLE_CLASS_MEDIUM(ctx, is_xdp, p, t, length,
+						       p->frame_octets);
+	return emit_sample_SAMPLE_OCTETS_MAX(ctx, is_xdp, p, t, length, p->frame_octets);
+}
+
+#endif

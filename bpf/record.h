@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Opens, updates and judges one flow record. Nothing here calls a helper: all
+ * of it runs under the record's lock. userspace/record.go is this file in Go. */
+#ifndef WEIR_RECORD_H
+#define WEIR_RECORD_H
+
+#include "config.h"
+#include "types.h"
+
+static __always_inline __u64 max_u64(__u64 a, __u64 b)
+{
+	return a > b ? a : b;
+}
+
+/* A later time by the sign of the difference: an older packet never expires
+ * anything. */
+static __always_inline int reached(__u64 now, __u64 since, __u64 timeout)
+{
+	return (__s64)(now - since) >= (__s64)timeout;
+}
+
+static __always_inline __u64 record_last_ns(const struct flow_record *r)
+{
+	return max_u64(r->dir[0].last_ns, r->dir[1].last_ns);
+}
+
+static __always_inline __u64 record_first_ns(const struct flow_record *r)
+{
+	if (!r->dir[0].packets)
+		return r->dir[1].first_ns;
+	if (!r->dir[1].packets || r->dir[0].first_ns < r->dir[1].first_ns)
+		return r->dir[0].first_ns;
+	return r->dir[1].first_ns;
+}
+
+static __always_inline __u64 record_packets(const struct flow_record *r)
+{
+	return r->dir[0].packets + r->dir[1].packets;
+}
+
+/* Why a packet at now_ns may not go into this record any more; END_NONE if it
+ * may. Idle is tested before active, as the reference does. */
+static __always_inline __u8 record_expired(const struct flow_record *r, __u64 now_ns)
+{
+	if (reached(now_ns, record_last_ns(r), cfg_idle_ns))
+		return END_IDLE;
+	if (reached(now_ns, record_first_ns(r), cfg_active_ns))
+		return END_ACTIVE;
+	return END_NONE;
+}
+
+/* Forgets all that was counted, keeps who it was counted for. */
+static __always_inline void record_clear(struct flow_record *r)
+{
+	r->end_reason = END_NONE;
+	r->fragments = 0;
+	r->regressions = 0;
+	r->iat_us = 0;
+	r->iat_sq = 0;
+	r->iat_min_us = 0;
+	r->iat_max_us = 0;
+	__builtin_memset(r->dir, 0, sizeof(r->dir));
+	r->splt_direction = 0;
+	__builtin_memset(r->splt_size, 0, sizeof(r->splt_size));
+	__builtin_memset(r->splt_iat_us, 0, sizeof(r->splt_iat_us));
+}
+
+/* A new flow, whose direction is that of its first packet. The key is there
+ * already, all else is zero. */
+static __always_inline void record_open(struct flow_record *r, const struct packet *p,
+					__u64 flow_id)
+{
+	r->flow_id = flow_id;
+	r->part = 0;
+	r->src_end = p->src_end;
+	r->icmp_type = p->icmp_type;
+	r->icmp_code = p->icmp_code;
+	__builtin_memcpy(r->mac, p->mac, sizeof(r->mac));
+}
+
+static __always_inline void sizes_update(struct flow_direction *d, __u32 size)
+{
+	d->size_sq += (__u64)size * size;
+	if (size > d->size_max)
+		d->size_max = size;
+	if (d->packets == 1 || size < d->size_min)
+		d->size_min = size;
+}
+
+static __always_inline void gaps_update(__u64 *sum, __u64 *sq, __u32 *min, __u32 *max,
+					__u64 gap, int first)
+{
+	*sum += gap;
+	*sq += gap * gap;
+	if (gap > *max)
+		*max = gap;
+	if (first || gap < *min)
+		*min = gap;
+}
+
+static __always_inline void flags_update(struct flow_direction *d, __u8 flags)
+{
+#pragma unroll
+	for (int i = 0; i < TCP_FLAG_COUNT; i++)
+		d->flags[i] += flags >> i & 1;
+}
+
+static __always_inline void splt_update(struct flow_record *r, __u64 number, __u32 size,
+					__u64 gap, __u32 direction)
+{
+	if (number >= SPLT_MAX)
+		return;
+	r->splt_size[number] = size;
+	r->splt_iat_us[number] = gap;
+	r->splt_direction |= direction << number;
+}
+
+static __always_inline void direction_update(struct flow_direction *d, const struct packet *p,
+					     __u64 now_us)
+{
+	__u64 gap = now_us > d->last_us ? now_us - d->last_us : 0;
+
+	if (d->packets++) {
+		if (cfg_statistics)
+			gaps_update(&d->iat_us, &d->iat_sq, &d->iat_min_us, &d->iat_max_us, gap,
+				    d->packets == 2);
+		if (p->time_ns < d->first_ns)
+			d->first_ns = p->time_ns;
+	} else {
+		d->first_ns = p->time_ns;
+	}
+	d->octets += p->octets;
+	d->last_ns = max_u64(d->last_ns, p->time_ns);
+	d->last_us = max_u64(d->last_us, now_us);
+	if (cfg_statistics) {
+		sizes_update(d, p->octets);
+		if (p->tcp_flags)
+			flags_update(d, p->tcp_flags);
+	}
+}
+
+/* Accounts the packet. Returns 1 if it is older than the flow's latest. */
+static __always_inline int record_update(struct flow_record *r, const struct packet *p,
+					 __u64 now_us)
+{
+	__u32 direction = (p->src_end ^ r->src_end) & 1;
+	__u64 number = record_packets(r);
+	__u64 last_us = max_u64(r->dir[0].last_us, r->dir[1].last_us);
+	__u64 gap = number && now_us > last_us ? now_us - last_us : 0;
+	int regression = p->time_ns < record_last_ns(r);
+
+	if (cfg_statistics && number)
+		gaps_update(&r->iat_us, &r->iat_sq, &r->iat_min_us, &r->iat_max_us, gap,
+			    number == 1);
+	if (number < cfg_splt)
+		splt_update(r, number, p->octets, gap, direction);
+	r->fragments += p->fragment;
+	r->regressions += regression;
+	direction_update(&r->dir[direction], p, now_us);
+	return regression;
+}
+
+#endif
