@@ -1,0 +1,69 @@
+package feature
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/fields.md anew from the schema")
+
+const fieldsPage = "../../docs/fields.md"
+
+const fieldsIntroduction = `# Fields
+
+Every column that weir writes, in the order in which it writes them. This page is made from the schema that the
+program itself uses (` + "`weir schema`" + ` prints it); a test keeps the two equal, and
+` + "`go test ./userspace/feature -update`" + ` writes the page anew.
+
+The first four groups are nfstream's, under its names and in its order; weir's own columns follow. A group that is off
+is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`splt`" + ` with ` + "`--splt N`" + `, ` + "`l7`" + ` unless
+` + "`--dissections 0`" + ` or a build without nDPI, ` + "`tunnel_id`" + ` and ` + "`tunnel_key`" + ` unless ` + "`--decode-tunnels=false`" + `.
+
+- **Direction.** ` + "`src`" + ` sent the flow's first packet. ` + "`src2dst`" + ` is its direction, ` + "`dst2src`" + ` the other, all 0 when nothing
+  came back; ` + "`bidirectional`" + ` is both. A flow that the active timeout splits keeps its direction.
+- **Sizes** are in the accounting mode (` + "`--accounting`" + `): the frame's original length, or what the IP header, the
+  transport header or the payload make of it.
+- **Times** are kept in nanoseconds. ` + "`*_ms`" + ` times are cut to milliseconds, and durations are the difference of two such.
+- **Inter-arrival times** (` + "`piat`" + `) are between packets of the same scope, on times cut to microseconds; they are
+  written in milliseconds with up to three decimals. A packet older than the one before it makes a gap of 0.
+- **Mean and deviation** come from exact integer sums and are rounded once. A deviation that cannot be known, because
+  the sum of squares ran over 64 bits, is empty in CSV and ` + "`null`" + ` in NDJSON.
+- **IPFIX** names the information element of the same meaning; *reverse* is RFC 5103's reverse of it.
+
+In CSV (RFC 4180 with line feeds) and NDJSON, an ` + "`f64`" + ` is the shortest decimal that reads back the same, whole numbers
+as ` + "`5.0`" + `; lists are ` + "`[0, 1, -1]`" + `, in CSV inside quotes. Octets that are not UTF-8 are written U+FFFD.
+`
+
+// fieldsText renders the schema as docs/fields.md.
+func fieldsText() string {
+	var b strings.Builder
+	b.WriteString(fieldsIntroduction)
+	group := ""
+	for _, f := range Schema(everything) {
+		if f.Group != group {
+			group = f.Group
+			fmt.Fprintf(&b, "\n## %s\n\n| column | type | unit | definition | IPFIX |\n| --- | --- | --- | --- | --- |\n", group)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Definition, f.IPFIX)
+	}
+	return b.String()
+}
+
+func TestFieldsPageIsTheSchema(t *testing.T) {
+	want := fieldsText()
+	if *update {
+		if err := os.WriteFile(fieldsPage, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(fieldsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the schema says; write it anew with go test ./userspace/feature -update and read the difference", fieldsPage)
+	}
+}
