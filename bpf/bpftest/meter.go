@@ -1,0 +1,214 @@
+// Package bpftest runs the metering programs on frames of a test's making,
+// through BPF_PROG_TEST_RUN and with the test's clock. It is what holds the
+// kernel's meter and the Go meter equal.
+package bpftest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// Options are the knobs of the object; the zero value is one flow table of
+// 65,536 entries on Ethernet with nothing optional on.
+type Options struct {
+	IdleNs, ActiveNs uint64 // 0: 120 s, 1800 s
+	LinkType         uint32 // used as it is: 0 is LINKTYPE_NULL
+	Accounting       bpf.Accounting
+	Statistics       bool
+	SPLT             uint8
+	Samples          uint8
+	SampleOctets     uint32 // 0: 1536
+	NoTunnels        bool
+	MaxFlows         uint32 // 0: 65,536
+	RingOctets       uint32 // 0: 64 MiB
+}
+
+// Meter is a loaded instance of the object, in no interface's path.
+type Meter struct {
+	coll *ebpf.Collection
+	ring *ringbuf.Reader
+
+	Records []bpf.Record
+	Packets []bpf.Packet
+	Samples []Sample
+}
+
+// Sample is a sample event with its octets.
+type Sample struct {
+	bpf.SampleEvent
+	Data []byte
+}
+
+// New loads the object, or fails the test: without the privilege to load, there
+// is nothing to test and no green run to be had.
+func New(tb testing.TB, o Options) *Meter {
+	tb.Helper()
+	spec, err := bpf.LoadWeir()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for name, value := range map[string]any{
+		"cfg_idle_ns":        orDefault(o.IdleNs, uint64(120*time.Second)),
+		"cfg_active_ns":      orDefault(o.ActiveNs, uint64(1800*time.Second)),
+		"cfg_link_type":      o.LinkType,
+		"cfg_sample_octets":  orDefault(o.SampleOctets, 1536),
+		"cfg_samples":        o.Samples,
+		"cfg_splt":           o.SPLT,
+		"cfg_accounting":     uint8(o.Accounting),
+		"cfg_statistics":     o.Statistics,
+		"cfg_decode_tunnels": !o.NoTunnels,
+		"cfg_metadata_clock": true,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			tb.Fatalf("set %s: %v", name, err)
+		}
+	}
+	spec.Maps["flows"].MaxEntries = orDefault(o.MaxFlows, 65536)
+	spec.Maps["events"].MaxEntries = orDefault(o.RingOctets, 64<<20)
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		tb.Fatalf("load the metering programs: %v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
+	}
+	ring, err := ringbuf.NewReader(coll.Maps["events"])
+	if err != nil {
+		coll.Close()
+		tb.Fatal(err)
+	}
+	m := &Meter{coll: coll, ring: ring}
+	tb.Cleanup(func() { _ = ring.Close(); coll.Close() })
+	return m
+}
+
+func orDefault[T uint32 | uint64](v, d T) T {
+	if v == 0 {
+		return d
+	}
+	return v
+}
+
+// MinFrame is the shortest frame that BPF_PROG_TEST_RUN takes.
+const MinFrame = 14
+
+// Frame runs the XDP program on a frame with its time and original length in
+// the metadata, and returns the verdict. A frame that came out changed is an
+// error.
+func (m *Meter) Frame(data []byte, timeNs uint64, length uint32) (uint32, error) {
+	const meta = 16
+	in := make([]byte, meta+len(data))
+	binary.NativeEndian.PutUint64(in, timeNs)
+	binary.NativeEndian.PutUint32(in[8:], length)
+	copy(in[meta:], data)
+	out := make([]byte, len(in)+256)
+	ctx := struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }{meta, uint32(len(in)), 0, 0, 0, 0}
+	run := ebpf.RunOptions{Data: in, DataOut: out, Context: ctx, Repeat: 1}
+	verdict, err := m.coll.Programs["weir_xdp_in"].Run(&run)
+	if err != nil {
+		return 0, fmt.Errorf("run weir_xdp_in on %d octets: %w", len(data), err)
+	}
+	if !bytes.Equal(run.DataOut, in) && !bytes.Equal(run.DataOut, data) {
+		return verdict, fmt.Errorf("frame of %d octets came out changed", len(data))
+	}
+	return verdict, nil
+}
+
+// Sweep runs the sweep program once.
+func (m *Meter) Sweep(s bpf.Sweep) (bpf.Sweep, error) {
+	size := int(unsafe.Sizeof(s))
+	in := unsafe.Slice((*byte)(unsafe.Pointer(&s)), size)
+	run := ebpf.RunOptions{Data: in, DataOut: make([]byte, size), Repeat: 1}
+	if _, err := m.coll.Programs["weir_sweep"].Run(&run); err != nil {
+		return s, fmt.Errorf("run weir_sweep: %w", err)
+	}
+	return *(*bpf.Sweep)(unsafe.Pointer(&run.DataOut[0])), nil
+}
+
+// Done tells the meter that flows need no more samples.
+func (m *Meter) Done(done ...bpf.DPIDone) error {
+	in := unsafe.Slice((*byte)(unsafe.Pointer(&done[0])), len(done)*int(unsafe.Sizeof(done[0])))
+	_, err := m.coll.Programs["weir_dpi_done"].Run(&ebpf.RunOptions{Data: in, Repeat: 1})
+	return err
+}
+
+// Drain reads everything in the ring buffer into Records, Packets and Samples.
+func (m *Meter) Drain() error {
+	m.ring.SetDeadline(time.Unix(1, 0))
+	var rec ringbuf.Record
+	for {
+		err := m.ring.ReadInto(&rec)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := m.event(rec.RawSample); err != nil {
+			return err
+		}
+	}
+}
+
+func (m *Meter) event(raw []byte) error {
+	switch kind := bpf.WeirEventKind(binary.NativeEndian.Uint32(raw)); kind {
+	case bpf.WeirEventKindEVENT_RECORD:
+		m.Records = append(m.Records, (*bpf.RecordEvent)(unsafe.Pointer(&raw[0])).Record)
+	case bpf.WeirEventKindEVENT_PACKET:
+		m.Packets = append(m.Packets, (*bpf.PacketEvent)(unsafe.Pointer(&raw[0])).Packet)
+	case bpf.WeirEventKindEVENT_SAMPLE:
+		s := Sample{SampleEvent: *(*bpf.SampleEvent)(unsafe.Pointer(&raw[0]))}
+		s.Data = bytes.Clone(raw[unsafe.Sizeof(s.SampleEvent):][:s.Length])
+		m.Samples = append(m.Samples, s)
+	default:
+		return fmt.Errorf("ring record of unknown kind %d", kind)
+	}
+	return nil
+}
+
+// Finish closes everything at the time nowNs and drains.
+func (m *Meter) Finish(nowNs uint64) error {
+	for {
+		s, err := m.Sweep(bpf.Sweep{NowNs: nowNs, Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)})
+		if err != nil {
+			return err
+		}
+		if err := m.Drain(); err != nil {
+			return err
+		}
+		if s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
+			return nil
+		}
+	}
+}
+
+// Ledger adds up the CPUs' counters of observation point 0.
+func (m *Meter) Ledger() (sum bpf.LedgerCount, err error) {
+	var cpus []bpf.LedgerCount
+	if err := m.coll.Maps["ledgers"].Lookup(uint32(0), &cpus); err != nil {
+		return sum, fmt.Errorf("read the ledger: %w", err)
+	}
+	total := words(&sum)
+	for i := range cpus {
+		for j, w := range words(&cpus[i]) {
+			total[j] += w
+		}
+	}
+	return sum, nil
+}
+
+// words views a ledger, which is nothing but u64 counters, as such.
+func words(l *bpf.LedgerCount) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(l)), unsafe.Sizeof(*l)/8)
+}
+
+// Program is a loaded program, for benchmarks.
+func (m *Meter) Program(name string) *ebpf.Program { return m.coll.Programs[name] }
