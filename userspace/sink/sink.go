@@ -162,7 +162,7 @@ func advice(err error) string {
 func (s *stream) create(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
-		return errors.Unwrap(err)
+		return bare(err)
 	}
 	info, err := f.Stat()
 	if err != nil {

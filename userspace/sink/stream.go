@@ -78,7 +78,7 @@ func (s *stream) Close() error {
 	defer s.mu.Unlock()
 	err := s.drain()
 	if s.owned != nil {
-		err = errors.Join(err, s.owned.Close())
+		err = errors.Join(err, bare(s.owned.Close()))
 	}
 	if err == nil {
 		return nil
@@ -92,12 +92,12 @@ func (s *stream) Close() error {
 	return e
 }
 
-// refuse takes the newest record back, unless part of it has been written: then
-// the rest must follow, and nothing is given up yet.
+// refuse takes the newest record back, unless it has been written, or part of
+// it has: then the rest must follow, and nothing is given up yet.
 func (s *stream) refuse(err error) *Error {
 	e := &Error{Output: s.name, Err: err}
 	last := len(s.records) - 1
-	if last == 0 && s.torn {
+	if last < 0 || last == 0 && s.torn {
 		return e
 	}
 	e.Flows, e.NotSent = 1, s.records[last].count

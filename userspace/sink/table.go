@@ -19,14 +19,15 @@ type tableEncoder struct {
 	cell  []byte
 }
 
-// tableColumns are the header and the width of each column; a negative width
-// aligns to the right.
+// tableColumns are the header and the width of each column, and how many
+// characters at the end survive when it is cut: enough for a port. A negative
+// width aligns to the right.
 var tableColumns = []struct {
-	name  string
-	width int
+	name        string
+	width, tail int
 }{
-	{"time", 8}, {"source", 28}, {"destination", 28}, {"proto", 6}, {"application", 15},
-	{"packets", -7}, {"octets", -6}, {"lasted", -7}, {"end", 6},
+	{"time", 8, 0}, {"source", 28, 9}, {"destination", 28, 9}, {"proto", 6, 0}, {"application", 15, 0},
+	{"packets", -7, 0}, {"octets", -6, 0}, {"lasted", -7, 0}, {"end", 6, 0},
 }
 
 func (e *tableEncoder) appendHeader(dst []byte) []byte {
@@ -80,7 +81,7 @@ func appendCell(dst []byte, i int, text []byte) []byte {
 	}
 	n := utf8.RuneCount(text)
 	if n > width {
-		return appendCut(dst, text, width)
+		return appendCut(dst, text, width, tableColumns[i].tail)
 	}
 	if !right {
 		dst = append(dst, text...)
@@ -95,10 +96,9 @@ func appendCell(dst []byte, i int, text []byte) []byte {
 }
 
 // appendCut shortens text, which is longer, to width characters by leaving out
-// some before its last third: the port stays.
-func appendCut(dst, text []byte, width int) []byte {
+// some before the last tail.
+func appendCut(dst, text []byte, width, tail int) []byte {
 	runes := utf8.RuneCount(text)
-	tail := width / 3
 	for i := 0; len(text) > 0; i++ {
 		c, n := utf8.DecodeRune(text)
 		switch {

@@ -103,7 +103,9 @@ func residual(left, right uint64) string {
 
 // printTerms prints what stands on the right of a line.
 func printTerms(b *strings.Builder, line string, l *userspace.Ledger) {
-	term := func(name string, c userspace.Count) { fmt.Fprintf(b, "     %-41s %14d %18d\n", name, c.Packets, c.Octets) }
+	term := func(name string, c userspace.Count) {
+		fmt.Fprintf(b, "     %-41s %14d %18d\n", name, c.Packets, c.Octets)
+	}
 	some := func(name string, c userspace.Count) {
 		if c != (userspace.Count{}) {
 			term(name, c)
