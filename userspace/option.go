@@ -1,0 +1,37 @@
+package userspace
+
+// An Option shapes a Source; what is not given is as in DefaultConfig.
+type Option func(*options)
+
+type options struct {
+	config  Config
+	samples SampleFunc
+	filter  func(data []byte, length uint32) bool
+}
+
+// newOptions applies opts to the defaults and validates what comes out.
+func newOptions(opts []Option) (options, error) {
+	o := options{config: DefaultConfig()}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o, o.config.Validate()
+}
+
+// WithConfig sets what shapes flows, the same live and offline.
+func WithConfig(c Config) Option {
+	return func(o *options) { o.config = c }
+}
+
+// WithSamples has fn receive the samples that Config.Samples asks for. Without
+// it none are taken.
+func WithSamples(fn SampleFunc) Option {
+	return func(o *options) { o.samples = fn }
+}
+
+// WithFilter meters only the frames that match, of which it is given what was
+// captured and the original length; the rest is ignored with status "filtered".
+// Only a Meter filters here: live, the kernel does.
+func WithFilter(match func(data []byte, length uint32) bool) Option {
+	return func(o *options) { o.filter = match }
+}
