@@ -42,11 +42,12 @@ type stop struct {
 // NewMeter returns a Meter over packets. It fails on a configuration that is
 // out of range.
 func NewMeter(packets PacketSource, opts ...Option) (*Meter, error) {
-	m := &Meter{packets: packets, options: newOptions(opts), entries: map[uint64]*entry{}}
-	c := &m.options.config
-	if err := c.Validate(); err != nil {
+	o, err := newOptions(opts)
+	if err != nil {
 		return nil, fmt.Errorf("configure meter: %w", err)
 	}
+	m := &Meter{packets: packets, options: o, entries: map[uint64]*entry{}}
+	c := &m.options.config
 	m.decoder = decode.Decoder{Accounting: c.Accounting, DecodeTunnels: c.DecodeTunnels}
 	m.table = newTable(c, m.deliver)
 	return m, nil
