@@ -1,0 +1,155 @@
+package dpi_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/userspace"
+)
+
+// TestMain makes the test binary the DPI process, as cmd/weir does.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		if open, ok := engines()[os.Args[1]]; ok {
+			os.Exit(open())
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// An answer is what the reference says of a flow.
+type answer struct {
+	SrcIP      string `json:"src_ip"`
+	DstIP      string `json:"dst_ip"`
+	SrcPort    uint16 `json:"src_port"`
+	DstPort    uint16 `json:"dst_port"`
+	Protocol   uint8  `json:"protocol"`
+	VLAN       uint16 `json:"vlan_id"`
+	FirstMs    uint64 `json:"bidirectional_first_seen_ms"`
+	Name       string `json:"application_name"`
+	Category   string `json:"application_category_name"`
+	Guessed    int    `json:"application_is_guessed"`
+	Confidence uint8  `json:"application_confidence"`
+	ServerName string `json:"requested_server_name"`
+	Client     string `json:"client_fingerprint"`
+	Server     string `json:"server_fingerprint"`
+	UserAgent  string `json:"user_agent"`
+	Content    string `json:"content_type"`
+}
+
+// confidence42 is nDPI 4.2's numbers, which the answers hold, in weir's.
+var confidence42 = [...]uint8{0: 0, 1: 1, 2: 7, 3: 5, 4: 6}
+
+func (a *answer) key() string {
+	return fmt.Sprintf("%s:%d>%s:%d/%d vlan %d at %d", a.SrcIP, a.SrcPort, a.DstIP, a.DstPort, a.Protocol, a.VLAN, a.FirstMs)
+}
+
+func (a *answer) labels() string {
+	return fmt.Sprintf("%s (%s) guessed %d confidence %d host %q client %q server %q agent %q content %q",
+		a.Name, a.Category, a.Guessed, a.Confidence, a.ServerName, a.Client, a.Server, a.UserAgent, a.Content)
+}
+
+func answerOf(f *userspace.Flow) answer {
+	a := answer{
+		SrcIP: f.Source().String(), DstIP: f.Destination().String(), SrcPort: f.SourcePort(), DstPort: f.DestinationPort(),
+		Protocol: f.Record.Key.Protocol, VLAN: f.Record.Key.VlanId, FirstMs: userspace.FirstNs(&f.Record) / 1e6,
+		Name: f.L7.ApplicationName, Category: f.L7.ApplicationCategoryName, Confidence: f.L7.ApplicationConfidence,
+		ServerName: f.L7.RequestedServerName, Client: f.L7.ClientFingerprint, Server: f.L7.ServerFingerprint,
+		UserAgent: f.L7.UserAgent, Content: f.L7.ContentType,
+	}
+	if f.L7.ApplicationIsGuessed {
+		a.Guessed = 1
+	}
+	return a
+}
+
+func readAnswers(t *testing.T, path string) []answer {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var answers []answer
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var a answer
+		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			t.Fatal(err)
+		}
+		a.Confidence = confidence42[a.Confidence]
+		answers = append(answers, a)
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return answers
+}
+
+// TestLabelsEqualTheReference holds the verdicts against those of the reference
+// on nDPI 4.2, flow by flow.
+func TestLabelsEqualTheReference(t *testing.T) {
+	needNDPI(t)
+	paths, _ := filepath.Glob("../../shared/captures/nfstream/*.jsonl")
+	if len(paths) == 0 {
+		t.Skip("no captures with the reference's answers at ../../shared/captures/nfstream")
+	}
+	if v := dpi.Version(); !strings.HasPrefix(v, "4.2") {
+		t.Skipf("the answers are nDPI 4.2's, this is %s", v)
+	}
+	var paired, same int
+	for _, path := range paths {
+		p, s := compare(t, path)
+		paired += p
+		same += s
+	}
+	share := 100 * float64(same) / float64(paired)
+	t.Logf("%d flows paired, %d equal in all nine columns: %.3f %%", paired, same, share)
+	if share < 99.5 {
+		t.Errorf("%.3f %% of the flows are labelled as the reference does, want 99.5", share)
+	}
+}
+
+func compare(t *testing.T, path string) (paired, same int) {
+	want := make(map[string][]answer)
+	for _, a := range readAnswers(t, path) {
+		want[a.key()] = append(want[a.key()], a)
+	}
+	w := start(t, dpi.Options{})
+	defer w.Close()
+	packets, linkType := openCapture(t, strings.TrimSuffix(path, ".jsonl"))
+	m := newSmallMeter(packets, linkType, w.Sample)
+	for f, err := range w.Wrap(m, m).Flows(context.Background()) {
+		if err != nil {
+			t.Logf("%s: %v", filepath.Base(path), err)
+			continue
+		}
+		a := answerOf(f)
+		left := want[a.key()]
+		if len(left) == 0 {
+			continue
+		}
+		want[a.key()] = left[1:]
+		paired++
+		if a.labels() == left[0].labels() {
+			same++
+			continue
+		}
+		t.Logf("%s: %s\n\twant %s\n\tgot  %s", filepath.Base(path), a.key(), left[0].labels(), a.labels())
+	}
+	for key, left := range want {
+		if len(left) > 0 {
+			t.Logf("%s: %s: no such flow (%s)", filepath.Base(path), key, left[0].Name)
+		}
+	}
+	t.Logf("%s: %+v", filepath.Base(path), w.Stats())
+	return paired, same
+}

@@ -1,0 +1,269 @@
+package dpi
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/weirflow/weir/userspace"
+)
+
+// A pending flow is one that the inner source has yielded and the stream has
+// not; or an error in its place.
+type pending struct {
+	flow   userspace.Flow
+	err    error
+	stream *stream
+	seq    uint64 // of the batch that asks for its verdict
+	ready  bool   // under stream.mu
+}
+
+// A fifo of pending flows.
+type fifo struct {
+	ring  []*pending // length a power of two
+	head  int
+	count int
+}
+
+func (q *fifo) push(p *pending) {
+	if q.count == len(q.ring) {
+		ring := make([]*pending, max(64, 2*len(q.ring)))
+		for i := range q.count {
+			ring[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
+		}
+		q.ring, q.head = ring, 0
+	}
+	q.ring[(q.head+q.count)&(len(q.ring)-1)] = p
+	q.count++
+}
+
+func (q *fifo) first() *pending {
+	if q.count == 0 {
+		return nil
+	}
+	return q.ring[q.head]
+}
+
+func (q *fifo) pop() *pending {
+	p := q.first()
+	if p != nil {
+		q.ring[q.head] = nil
+		q.head = (q.head + 1) & (len(q.ring) - 1)
+		q.count--
+	}
+	return p
+}
+
+// A tally is flows that the inner ledger holds delivered and the stream has not
+// yielded.
+type tally struct {
+	count      userspace.Count
+	flows      uint64
+	endReasons [6]uint64
+}
+
+func (t *tally) add(f *userspace.Flow, sign uint64) {
+	t.count.Packets += sign * f.Packets()
+	t.count.Octets += sign * f.Octets()
+	t.flows += sign
+	if r := int(f.EndReason()); r < len(t.endReasons) {
+		t.endReasons[r] += sign
+	}
+}
+
+// A stream is a Source that waits for the verdicts over another's flows. One
+// goroutine meters, ahead by at most the queue; the caller's takes flows whose
+// verdict is there.
+type stream struct {
+	w   *Worker
+	src userspace.Source
+
+	mu       sync.Mutex
+	ready    sync.Cond // the first of the queue is ready, or the input ended
+	room     sync.Cond // the queue has room, or the caller has gone
+	queue    fifo
+	spare    []*pending
+	queued   tally
+	waiting  bool // for room
+	ended    bool
+	halted   bool
+	produced chan struct{}
+}
+
+// Wrap returns a Source that yields the flows and errors of src in src's order,
+// with their L7 set. The L7 may be shared between flows: it is not to be
+// written to. stop, which may be nil, is told which flows need no more samples.
+//
+// In its Ledger a flow is read and delivered when it is yielded, and open
+// before. If the caller leaves the iteration early, what waits is yielded by
+// the next.
+func (w *Worker) Wrap(src userspace.Source, stop userspace.DPIStopper) userspace.Source {
+	if stop != nil {
+		w.stop.Store(&stop)
+	}
+	s := &stream{w: w, src: src}
+	s.ready.L, s.room.L = &s.mu, &s.mu
+	return s
+}
+
+// Flows implements userspace.Source.
+func (s *stream) Flows(ctx context.Context) iter.Seq2[*userspace.Flow, error] {
+	return func(yield func(*userspace.Flow, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		s.ended, s.halted = false, false
+		s.produced = make(chan struct{})
+		go s.produce(ctx)
+		defer func() {
+			s.halt()
+			cancel()
+			<-s.produced
+		}()
+		for p := s.next(nil); p != nil; p = s.next(p) {
+			f := &p.flow
+			if p.err != nil {
+				f = nil
+			}
+			if !yield(f, p.err) {
+				return
+			}
+		}
+	}
+}
+
+// Ledger implements userspace.Source.
+func (s *stream) Ledger() userspace.Ledger {
+	l := s.src.Ledger()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := &s.queued
+	// The inner source may count a flow as delivered only after it was queued.
+	if q.count.Packets > l.Delivered.Packets || q.count.Octets > l.Delivered.Octets || q.flows > l.Flows {
+		return l
+	}
+	minus := userspace.Count{Packets: -q.count.Packets, Octets: -q.count.Octets}
+	l.Delivered = l.Delivered.Plus(minus)
+	l.Read = l.Read.Plus(minus)
+	l.Open = l.Open.Plus(q.count)
+	l.Flows -= q.flows
+	for i, n := range q.endReasons {
+		l.EndReasons[i] -= min(n, l.EndReasons[i])
+	}
+	return l
+}
+
+// produce moves flows from the inner source to the queue.
+func (s *stream) produce(ctx context.Context) {
+	defer close(s.produced)
+	s.w.begin()
+	for f, err := range s.src.Flows(ctx) {
+		p := s.take(f, err)
+		if err == nil {
+			s.w.ask(p)
+		}
+		if !s.wait() {
+			return
+		}
+	}
+	s.w.out.flush()
+	s.mu.Lock()
+	s.ended = true
+	s.ready.Signal()
+	s.mu.Unlock()
+}
+
+// take queues a copy of what the inner source yielded.
+func (s *stream) take(f *userspace.Flow, err error) *pending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var p *pending
+	if n := len(s.spare); n > 0 {
+		p, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		p = &pending{stream: s}
+	}
+	p.err, p.ready = err, err != nil
+	if err == nil {
+		p.flow = *f
+		s.queued.add(f, 1)
+	}
+	s.queue.push(p)
+	if s.queue.first() == p && p.ready {
+		s.ready.Signal()
+	}
+	return p
+}
+
+// wait blocks while the queue is full. It returns false when the caller left.
+func (s *stream) wait() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.queue.count < s.w.o.Queue {
+		return !s.halted
+	}
+	s.mu.Unlock()
+	s.w.out.flush()
+	s.mu.Lock()
+	for s.queue.count >= s.w.o.Queue && !s.halted {
+		s.waiting = true
+		s.room.Wait()
+	}
+	s.waiting = false
+	return !s.halted
+}
+
+// next takes back the flow that was yielded, and returns the next one whose
+// verdict is there; nil at the end.
+func (s *stream) next(yielded *pending) *pending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if yielded != nil {
+		yielded.flow.L7, yielded.err = nil, nil
+		s.spare = append(s.spare, yielded)
+	}
+	for {
+		p := s.queue.first()
+		switch {
+		case p != nil && p.ready:
+			s.deliver(p)
+			return p
+		case p == nil && s.ended:
+			return nil
+		}
+		s.ready.Wait()
+	}
+}
+
+func (s *stream) deliver(p *pending) {
+	s.queue.pop()
+	if p.err == nil {
+		s.queued.add(&p.flow, ^uint64(0))
+	}
+	// Waking the producer for every flow would cost more than the flow.
+	if s.waiting && s.queue.count <= s.w.o.Queue/2 {
+		s.room.Signal()
+	}
+}
+
+// halt lets the producer go.
+func (s *stream) halt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.halted = true
+	s.room.Signal()
+}
+
+// resolve marks flows as ready.
+func resolve(flows []*pending) {
+	for len(flows) > 0 {
+		s := flows[0].stream
+		s.mu.Lock()
+		for len(flows) > 0 && flows[0].stream == s {
+			flows[0].ready = true
+			flows = flows[1:]
+		}
+		if p := s.queue.first(); p != nil && p.ready {
+			s.ready.Signal()
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,268 @@
+package dpi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirflow/weir/dpi/ndpi"
+	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/userspace"
+)
+
+// Available tells whether this build holds nDPI.
+func Available() bool { return ndpi.Available() }
+
+// Version is nDPI's release, as in "4.2.0"; empty if it is not Available.
+func Version() string { return ndpi.Version() }
+
+// Defaults of Options.
+const (
+	DefaultDissections = 20
+	DefaultMaxFlows    = 65536
+	DefaultTimeout     = 10 * time.Second
+	DefaultQueue       = 4096
+)
+
+// Options shape a Worker. The zero value is the defaults.
+type Options struct {
+	// Dissections is how many samples of a flow nDPI is shown at most, 1 to 255;
+	// 0 is DefaultDissections.
+	Dissections int
+	// MaxFlows bounds the flows under inspection at a time; 0 is
+	// DefaultMaxFlows. When it is reached, the one that was fed least recently
+	// is judged by what was seen of it. A flow takes up to 3 KB.
+	MaxFlows int
+	// Timeout is how long the process may be silent over a batch (some 64 KiB of
+	// samples) before it is ended; 0 is DefaultTimeout.
+	Timeout time.Duration
+	// Queue bounds the flows that wait for their verdict, of each Source; 0 is
+	// DefaultQueue.
+	Queue int
+	// Lossy drops samples rather than hold up the meter when the process cannot
+	// keep up. It is for live metering, where a wait fills the ring buffer.
+	Lossy bool
+	// Command are the arguments that make this program's binary the DPI
+	// process; nil is worker.Command.
+	Command []string
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Dissections < 0 || o.Dissections > 255 {
+		return o, fmt.Errorf("start DPI: dissections %d: want 1 to 255 packets", o.Dissections)
+	}
+	if o.MaxFlows < 0 || o.MaxFlows > 1<<24 {
+		return o, fmt.Errorf("start DPI: max flows %d: want 1 to %d", o.MaxFlows, 1<<24)
+	}
+	if o.Dissections == 0 {
+		o.Dissections = DefaultDissections
+	}
+	if o.MaxFlows == 0 {
+		o.MaxFlows = DefaultMaxFlows
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Queue <= 0 {
+		o.Queue = DefaultQueue
+	}
+	if o.Command == nil {
+		o.Command = []string{worker.Command}
+	}
+	return o, nil
+}
+
+// Stats is what a Worker did so far.
+type Stats struct {
+	Samples        uint64 // sent to the process
+	SamplesDropped uint64 // not sent: it was down, or could not keep up (Lossy)
+	Shown          uint64 // samples that nDPI was shown
+	Rejected       uint64 // samples that could have led nDPI astray
+	Evicted        uint64 // flows judged early, for MaxFlows
+	Flows          uint64 // flows that were given an L7
+	FlowsCrashed   uint64 // of these, with reason "engine_crashed"
+	Crashes        uint64 // processes that ended by themselves or broke the protocol
+	Hangs          uint64 // processes that were ended for Timeout
+	// LastCrash says how the last process ended that should not have.
+	LastCrash string
+	// Release is nDPI's, as the process says.
+	Release string
+	// Confined tells whether the process runs without any capability.
+	Confined bool
+}
+
+// A Worker is a DPI process and what it takes to feed it and to live without
+// it. Its methods are safe for use by several goroutines.
+type Worker struct {
+	o      Options
+	out    outbox
+	stop   atomic.Pointer[userspace.DPIStopper]
+	closed chan struct{} // by Close
+	ended  chan struct{} // by supervise
+	// crashed is the verdict over a flow that went down with its process.
+	crashed *userspace.L7
+	once    sync.Once
+
+	mu      sync.Mutex
+	waiting fifo // flows whose Close was sent, in the order of their verdicts
+	lostNs  uint64
+	past    worker.Ack // counts of the processes that ended
+	now     worker.Ack // counts of the one that runs
+	stats   Stats
+}
+
+// ErrNotAvailable is returned by Start in a build without nDPI.
+var ErrNotAvailable = errors.New("this build holds no nDPI: build with cgo, libndpi-dev and without the tag nodpi")
+
+// Start starts the DPI process and waits until it is ready; ctx bounds this
+// wait only. Close ends it.
+func Start(ctx context.Context, o Options) (*Worker, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if !Available() {
+		return nil, fmt.Errorf("start DPI: %w", ErrNotAvailable)
+	}
+	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}), crashed: &userspace.L7{
+		ApplicationName:         "Unknown",
+		ApplicationCategoryName: "Unspecified",
+		Reason:                  worker.ReasonEngineCrashed,
+	}}
+	w.out.init()
+	err = w.launch(ctx, true)
+	if errors.Is(err, fs.ErrPermission) {
+		// The binary cannot be executed without the capability that overrides
+		// its mode.
+		err = w.launch(ctx, false)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *Worker) launch(ctx context.Context, confined bool) error {
+	started := make(chan error, 1)
+	go w.supervise(confined, started)
+	select {
+	case err := <-started:
+		return err
+	case <-ctx.Done():
+		w.once.Do(func() { close(w.closed) })
+		return fmt.Errorf("start DPI: %w", ctx.Err())
+	}
+}
+
+// Close ends the process. Flows that still wait for a verdict come out with
+// reason "engine_crashed", so it is called when all Sources have ended.
+func (w *Worker) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	<-w.ended
+	return nil
+}
+
+// Sample is the userspace.SampleFunc that feeds the process.
+func (w *Worker) Sample(s *userspace.Sample) { w.out.sample(s, w.o.Lossy, w.closed) }
+
+// Stats may be called at any time.
+func (w *Worker) Stats() Stats {
+	samples, dropped := w.out.counts()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.stats
+	s.Samples, s.SamplesDropped = samples, dropped
+	s.Shown = w.past.Shown + w.now.Shown
+	s.Rejected = w.past.Rejected + w.now.Rejected
+	s.Evicted = w.past.Evicted + w.now.Evicted
+	return s
+}
+
+// ask asks for the flow's verdict; publish or lose will answer.
+func (w *Worker) ask(p *pending) {
+	asked := w.out.close(worker.FlowRef{FlowID: p.flow.Record.FlowId, Part: p.flow.Record.Part}, w.closed, func(seq uint64) {
+		w.mu.Lock()
+		p.seq = seq
+		w.waiting.push(p)
+		w.mu.Unlock()
+	})
+	if !asked {
+		w.mu.Lock()
+		p.flow.L7 = w.crashed
+		w.book(p)
+		w.mu.Unlock()
+		resolve([]*pending{p})
+	}
+}
+
+// A verdict is one that the process gave.
+type verdict struct {
+	ref worker.FlowRef
+	l7  *userspace.L7
+}
+
+// publish hands verdicts to the flows that wait for them. It returns an error
+// if they are not those that were asked for.
+func (w *Worker) publish(verdicts []verdict, to []*pending) ([]*pending, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, v := range verdicts {
+		p := w.waiting.first()
+		if p == nil || p.flow.Record.FlowId != v.ref.FlowID || p.flow.Record.Part != v.ref.Part {
+			return to, &worker.ProtocolError{Kind: worker.KindVerdict, Reason: "not over the flow that was closed next"}
+		}
+		w.waiting.pop()
+		p.flow.L7 = v.l7
+		// Whatever this process makes of a flow that its predecessor had, it did
+		// not see the beginning.
+		if w.lostNs != 0 && userspace.FirstNs(&p.flow.Record) <= w.lostNs {
+			p.flow.L7 = w.crashed
+		}
+		w.book(p)
+		to = append(to, p)
+	}
+	return to, nil
+}
+
+// lose answers for a process that ended: flows asked for in batches up to seq
+// have no verdict, and those that began by lostNs will not get one.
+func (w *Worker) lose(seq, lostNs uint64) {
+	w.mu.Lock()
+	w.lostNs = max(w.lostNs, lostNs)
+	var lost []*pending
+	for p := w.waiting.first(); p != nil && p.seq <= seq; p = w.waiting.first() {
+		w.waiting.pop()
+		p.flow.L7 = w.crashed
+		w.book(p)
+		lost = append(lost, p)
+	}
+	w.mu.Unlock()
+	resolve(lost)
+}
+
+// book counts a verdict; w.mu is held.
+func (w *Worker) book(p *pending) {
+	w.stats.Flows++
+	if p.flow.L7.Reason == worker.ReasonEngineCrashed {
+		w.stats.FlowsCrashed++
+	}
+}
+
+// begin is said when a Source starts: times of another one mean nothing to it.
+func (w *Worker) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.waiting.count == 0 {
+		w.lostNs = 0
+	}
+}
+
+func (w *Worker) stopSamples(ref worker.FlowRef) {
+	if s := w.stop.Load(); s != nil {
+		(*s).StopSamples(ref.FlowID, ref.Part)
+	}
+}

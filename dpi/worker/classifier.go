@@ -1,0 +1,203 @@
+package worker
+
+import (
+	"github.com/weirflow/weir/dpi/ndpi"
+	"github.com/weirflow/weir/userspace"
+)
+
+// verdictsPerFlow bounds the verdicts that wait for their flow to close: that
+// many for each flow that may be under inspection.
+const verdictsPerFlow = 16
+
+// A Classifier decides what nDPI is shown, and when it has seen enough. The
+// policy is nfstream's: a flow is inspected until its application is known and
+// nDPI wants no more of it, or the number of dissections is reached; what is
+// unknown by then, or when the flow closes, is guessed.
+type Classifier struct {
+	module      *ndpi.Module
+	dissections uint8
+	restarted   bool
+	maxLive     int
+	maxFinished int
+
+	flows    map[FlowRef]*entry
+	live     list // under inspection, most recently fed first
+	finished list // with a verdict, latest first
+	spare    *entry
+	result   ndpi.Result
+	counts   Ack
+}
+
+// An entry is a flow under inspection, or its verdict.
+type entry struct {
+	ref        FlowRef
+	flow       ndpi.Flow
+	samples    uint8
+	done       bool
+	verdict    []byte // once done
+	prev, next *entry
+}
+
+// NewClassifier makes a classifier on a module, which it owns from then on.
+func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
+	c := &Classifier{
+		module:      m,
+		dissections: max(h.Dissections, 1),
+		restarted:   h.Restarted,
+		maxLive:     int(h.MaxFlows),
+		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
+		flows:       make(map[FlowRef]*entry),
+	}
+	c.live.init()
+	c.finished.init()
+	return c
+}
+
+// Sample takes a flow's next sample, and tells whether the flow needs no more
+// although more may come. It is said once.
+func (c *Classifier) Sample(s *userspace.Sample) (done bool) {
+	ref := FlowRef{s.FlowID, s.Part}
+	e := c.flows[ref]
+	if e == nil {
+		e = c.open(ref)
+		if c.restarted && s.Number != 0 {
+			// The beginning went down with the process before this one; nDPI
+			// would mistake the middle for it.
+			e.verdict = appendUnknown(e.verdict[:0], ReasonEngineCrashed)
+			c.finish(e)
+			return true
+		}
+	}
+	if e.done {
+		return false
+	}
+	return c.inspect(e, s)
+}
+
+func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
+	if c.live.first() != e {
+		c.live.remove(e)
+		c.live.push(e)
+	}
+	state := c.module.Feed(&e.flow, s.Packet, s.TimeNs/1e6)
+	e.samples++
+	if state&ndpi.Rejected != 0 {
+		c.counts.Rejected++
+	} else {
+		c.counts.Shown++
+	}
+	switch {
+	case state&ndpi.Memory != 0:
+		e.verdict = appendUnknown(e.verdict[:0], ReasonEvicted)
+		c.finish(e)
+		return true
+	case e.samples >= c.dissections:
+		c.judge(e)
+		return false
+	case state.Done():
+		c.judge(e)
+		return true
+	}
+	return false
+}
+
+// Close appends the payload of the flow's verdict to b, and forgets the flow.
+func (c *Classifier) Close(ref FlowRef, b []byte) []byte {
+	e := c.flows[ref]
+	if e == nil {
+		return appendUnknown(b, ReasonNotSampled)
+	}
+	if !e.done {
+		c.judge(e)
+	}
+	b = append(b, e.verdict...)
+	c.forget(e)
+	return b
+}
+
+// Counts is what became of the samples so far.
+func (c *Classifier) Counts() Ack { return c.counts }
+
+// End gives back what the classifier holds.
+func (c *Classifier) End() {
+	for e := c.live.last(); e != nil; e = c.live.last() {
+		c.judge(e)
+	}
+	c.module.Close()
+}
+
+func (c *Classifier) open(ref FlowRef) *entry {
+	if c.live.n >= c.maxLive {
+		c.counts.Evicted++
+		c.judge(c.live.last())
+	}
+	e := c.spare
+	if e == nil {
+		e = new(entry)
+	} else {
+		c.spare = e.next
+	}
+	*e = entry{ref: ref, verdict: e.verdict[:0]}
+	c.flows[ref] = e
+	c.live.push(e)
+	return e
+}
+
+// judge ends the inspection of a flow and keeps the verdict.
+func (c *Classifier) judge(e *entry) {
+	if e.flow == nil {
+		e.verdict = appendUnknown(e.verdict[:0], ReasonNotSampled)
+	} else {
+		c.module.Finish(e.flow, &c.result)
+		e.flow = nil
+		e.verdict = appendResult(e.verdict[:0], &c.result)
+	}
+	c.finish(e)
+}
+
+func (c *Classifier) finish(e *entry) {
+	c.live.remove(e)
+	e.done = true
+	c.finished.push(e)
+	if c.finished.n > c.maxFinished {
+		c.counts.Evicted++
+		c.forget(c.finished.last())
+	}
+}
+
+func (c *Classifier) forget(e *entry) {
+	c.finished.remove(e)
+	delete(c.flows, e.ref)
+	e.next, c.spare = c.spare, e
+}
+
+// A list of entries, linked through them.
+type list struct {
+	ring entry // the list's two ends
+	n    int
+}
+
+func (l *list) init() { l.ring.next, l.ring.prev = &l.ring, &l.ring }
+
+func (l *list) first() *entry { return l.end(l.ring.next) }
+
+func (l *list) last() *entry { return l.end(l.ring.prev) }
+
+func (l *list) end(e *entry) *entry {
+	if e == &l.ring {
+		return nil
+	}
+	return e
+}
+
+func (l *list) push(e *entry) {
+	e.prev, e.next = &l.ring, l.ring.next
+	e.prev.next, e.next.prev = e, e
+	l.n++
+}
+
+func (l *list) remove(e *entry) {
+	e.prev.next, e.next.prev = e.next, e.prev
+	e.prev, e.next = nil, nil
+	l.n--
+}

@@ -1,0 +1,69 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/dpi/ndpi"
+)
+
+// Command is the hidden command that makes weir the DPI process.
+const Command = "dpi-worker"
+
+// ConnFD is the descriptor of the socket in the DPI process.
+const ConnFD = 3
+
+// filesMax is room for what the Go runtime opens of itself.
+const filesMax = 32
+
+// Main is the DPI process: it serves the socket that it was started with until
+// that ends, and returns the exit code.
+func Main() int { return Run(OpenNDPI) }
+
+// Run is Main with another Inspector.
+func Run(open Opener) int {
+	// The terminal and service managers signal the whole group. The process
+	// ends when the one that started it does, not before the last verdict.
+	signal.Ignore(os.Interrupt, unix.SIGTERM, unix.SIGHUP)
+	if err := confine(); err != nil {
+		fmt.Fprintln(os.Stderr, "weir "+Command+":", err)
+		return 1
+	}
+	conn := os.NewFile(ConnFD, "samples")
+	if conn == nil {
+		fmt.Fprintln(os.Stderr, "weir "+Command+": weir runs this command by itself; it is of no use by hand")
+		return 2
+	}
+	if err := Serve(conn, open); err != nil {
+		fmt.Fprintln(os.Stderr, "weir "+Command+":", err)
+		return 1
+	}
+	return 0
+}
+
+// OpenNDPI opens a Classifier on a new detection module.
+func OpenNDPI(h Hello) (Inspector, string, error) {
+	m, err := ndpi.Open()
+	if err != nil {
+		return nil, ndpi.Version(), err
+	}
+	return NewClassifier(m, h), ndpi.Version(), nil
+}
+
+// confine gives up what a process can give up for all of its threads; the rest
+// went before it was started.
+func confine() error {
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return fmt.Errorf("forbid core files: %w", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: filesMax, Max: filesMax}); err != nil {
+		return fmt.Errorf("bound open files: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("forbid tracing: %w", err)
+	}
+	return nil
+}
