@@ -86,8 +86,14 @@ func New(tb testing.TB, o Options) *Meter {
 		tb.Fatal(err)
 	}
 	m := &Meter{coll: coll, ring: ring}
-	tb.Cleanup(func() { _ = ring.Close(); coll.Close() })
+	tb.Cleanup(m.Close)
 	return m
+}
+
+// Close unloads the object; the end of the test does it too.
+func (m *Meter) Close() {
+	_ = m.ring.Close()
+	m.coll.Close()
 }
 
 func orDefault[T uint32 | uint64](v, d T) T {
