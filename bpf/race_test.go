@@ -1,0 +1,112 @@
+package bpf_test
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/bpftest"
+)
+
+// writers run the metering program on two CPUs; each packet is one of flows.
+const (
+	writers       = 2
+	flowsInRace   = 8
+	roundsInRace  = 25
+	repeatsInRace = 10_000
+)
+
+// meterOn runs the metering program on one CPU until all rounds are done.
+func meterOn(t *testing.T, m *bpftest.Meter, cpu int, frames [][]byte) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var set, before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Error(err)
+	}
+	set.Set(cpu % runtime.NumCPU())
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		t.Error(err)
+	}
+	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
+	for range roundsInRace {
+		for _, f := range frames {
+			if _, err := m.Program("weir_xdp_in").Run(&ebpf.RunOptions{Data: f, Repeat: repeatsInRace}); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+}
+
+// raced lets the writers run while other calls what they race with, then closes
+// what is open.
+func raced(t *testing.T, m *bpftest.Meter, frames [][]byte, other func()) bpf.LedgerCount {
+	t.Helper()
+	var wg sync.WaitGroup
+	var running atomic.Int32
+	running.Store(writers)
+	for cpu := range writers {
+		wg.Go(func() {
+			defer running.Add(-1)
+			meterOn(t, m, cpu, frames)
+		})
+	}
+	for running.Load() > 0 {
+		other()
+		if err := m.Drain(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	if err := m.Finish(1 << 62); err != nil {
+		t.Fatal(err)
+	}
+	l := closes(t, m)
+	if want := uint64(writers * roundsInRace * repeatsInRace * len(frames)); l.MeteredPackets != want {
+		t.Errorf("metered %d packets, sent %d", l.MeteredPackets, want)
+	}
+	if l.LostPackets != 0 {
+		t.Errorf("%d packets lost", l.LostPackets)
+	}
+	return l
+}
+
+func raceFrames(t *testing.T, flows int) (frames [][]byte) {
+	for i := range flows {
+		frames = append(frames, udp(t, 1, 2, uint16(1000+i), 2, 8))
+	}
+	return frames
+}
+
+// Every flow is closed and deleted by every sweep while two CPUs go on metering:
+// FAULTS A2 at a size for every run.
+func TestSweepRacingTwoWritersLosesNothing(t *testing.T) {
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true})
+	sweeps := 0
+	l := raced(t, m, raceFrames(t, flowsInRace), func() {
+		sweeps++
+		if _, err := m.Sweep(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("%d packets, %d sweeps, %d records, %d single packets", l.MeteredPackets, sweeps, len(m.Records), len(m.Packets))
+}
+
+// Both CPUs meter the same flow: FAULTS A3.
+func TestTwoWritersOfOneFlowKeepItsSums(t *testing.T) {
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true})
+	raced(t, m, raceFrames(t, 1), func() {})
+	if len(m.Records) != 1 || len(m.Packets) != 0 {
+		t.Fatalf("%d records and %d single packets of one flow", len(m.Records), len(m.Packets))
+	}
+	r := m.Records[0]
+	if n := r.Dir[0].Packets; r.Dir[0].Octets != 60*n || r.Dir[0].SizeSq != 3600*n {
+		t.Errorf("sums of %d packets do not fit: %+v", n, r.Dir[0])
+	}
+}
