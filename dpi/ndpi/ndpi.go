@@ -76,12 +76,13 @@ func (m *Module) Close() {
 	m.m, m.p, m.arena = nil, nil, nil
 }
 
-// Feed shows nDPI a packet of the flow, from its IP header on; *f is nil for
-// the flow's first. A packet that is cut is shown with the length it has; one
-// that could lead nDPI astray is not shown, and the state says so.
-func (m *Module) Feed(f *Flow, packet []byte, timeMs uint64) State {
+// Feed shows nDPI a packet of the flow, from its IP header on, which had wire
+// octets before it was cut; *f is nil for the flow's first. A packet that is cut
+// is shown with the length it has; one that could lead nDPI astray is not shown,
+// and the state says so.
+func (m *Module) Feed(f *Flow, packet []byte, wire uint32, timeMs uint64) State {
 	n := copy(m.arena, packet)
-	if !fitLengths(m.arena[:n]) {
+	if !fitLengths(m.arena[:n], wire) {
 		n = 0
 	}
 	flow := *f // apart from what the caller keeps it in, which C may not be shown

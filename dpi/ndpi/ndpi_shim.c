@@ -140,6 +140,11 @@ static uint8_t stable_confidence(const struct ndpi_flow_struct *flow)
 	}
 }
 
+/* nDPI 4.2 reads the content type of an HTTP response only if a packet without
+ * payload came between request and response; so the server's acknowledgement
+ * must not be left out. Newer releases pass such packets over. */
+#define NEEDS_ACKNOWLEDGEMENT !NDPI_AT_LEAST(4, 4)
+
 /* From here on nothing depends on the release. */
 
 /* Flows kept for reuse: at most this many, 700 to 1,200 octets each. */
@@ -150,6 +155,8 @@ struct weir_ndpi_flow {
 	ndpi_protocol found;
 	uint8_t l4_protocol;
 	uint8_t fed; /* nDPI has seen a packet of it */
+	uint8_t answered; /* a bare acknowledgement was put before the answer */
+	uint16_t sender; /* port, as in the packet, that sent the last one fed */
 	struct ndpi_flow_struct *flow;
 };
 
@@ -158,6 +165,7 @@ struct weir_ndpi {
 	struct weir_ndpi_flow *spare;
 	uint32_t spare_count;
 	uint64_t now_ms; /* nDPI's clock, which never runs backwards */
+	uint8_t bare[128]; /* a packet's headers, see acknowledge */
 };
 
 const char *weir_ndpi_version(void)
@@ -264,53 +272,86 @@ static int transport_ok(uint8_t protocol, const uint8_t *l4, uint16_t length, in
 	}
 }
 
+/* A packet and its transport header, as nDPI itself finds it. */
+struct view {
+	const uint8_t *packet, *l4;
+	uint16_t length, l4_length;
+	uint8_t protocol;
+};
+
 /* nDPI's own view of the packet decides: dissectors of one transport protocol
  * work on a union that those of another have written, so a packet of another
  * protocol in a live flow crashes all releases seen. */
-static int admissible(const struct weir_ndpi_flow *f, const uint8_t *packet, uint16_t length, uint8_t *protocol)
+static int admissible(const struct weir_ndpi_flow *f, struct view *v)
 {
-	const u_int8_t *l4;
-	u_int16_t l4_length;
+	if (ndpi_detection_get_l4(v->packet, v->length, &v->l4, &v->l4_length, &v->protocol, 0) != 0)
+		return 0;
+	if (v->l4 < v->packet || v->l4 - v->packet > v->length ||
+	    v->l4_length > v->length - (v->l4 - v->packet))
+		return 0;
+	if (f->fed && v->protocol != f->l4_protocol)
+		return 0;
+	return transport_ok(v->protocol, v->l4, v->l4_length, !f->fed);
+}
 
-	if (ndpi_detection_get_l4(packet, length, &l4, &l4_length, protocol, 0) != 0)
-		return 0;
-	if (l4 < packet || l4 - packet > length || l4_length > length - (l4 - packet))
-		return 0;
-	if (f->fed && *protocol != f->l4_protocol)
-		return 0;
-	return transport_ok(*protocol, l4, l4_length, !f->fed);
+static int is(const ndpi_protocol *p, uint16_t id)
+{
+	return application_id(p) == id || master_id(p) == id;
+}
+
+/* Before the first packet that answers an HTTP request, shows nDPI the same
+ * packet without its payload. */
+static void acknowledge(struct weir_ndpi *m, struct weir_ndpi_flow *f, const struct view *v)
+{
+	size_t headers = v->l4 - v->packet + (v->l4[12] >> 4) * 4;
+	size_t said;
+
+	f->answered = 1;
+	if (headers > sizeof(m->bare))
+		return;
+	memcpy(m->bare, v->packet, headers);
+	said = m->bare[0] >> 4 == 4 ? headers : headers - 40;
+	m->bare[m->bare[0] >> 4 == 4 ? 2 : 4] = said >> 8;
+	m->bare[m->bare[0] >> 4 == 4 ? 3 : 5] = said & 0xff;
+	f->found = process_packet(m->module, f->flow, m->bare, headers, m->now_ms);
+}
+
+static void show(struct weir_ndpi *m, struct weir_ndpi_flow *f, const struct view *v, uint64_t time_ms)
+{
+	uint16_t sender = 0;
+
+	if (v->protocol == IPPROTO_TCP)
+		memcpy(&sender, v->l4, sizeof(sender));
+	if (time_ms > m->now_ms)
+		m->now_ms = time_ms;
+	if (NEEDS_ACKNOWLEDGEMENT && sender != f->sender && !f->answered && is(&f->found, NDPI_PROTOCOL_HTTP))
+		acknowledge(m, f, v);
+	f->sender = sender;
+	f->l4_protocol = v->protocol;
+	f->fed = 1;
+	f->found = process_packet(m->module, f->flow, v->packet, v->length, m->now_ms);
 }
 
 int weir_ndpi_feed(struct weir_ndpi *m, struct weir_ndpi_flow **flow, const uint8_t *packet,
 		   uint16_t length, uint64_t time_ms)
 {
+	struct view v = {.packet = packet, .length = length};
 	struct weir_ndpi_flow *f = *flow;
-	uint8_t protocol = 0;
 	int state = 0;
 
 	if (!f)
 		f = *flow = flow_take(m);
 	if (!f)
 		return WEIR_NDPI_MEMORY;
-	if (admissible(f, packet, length, &protocol)) {
-		if (time_ms > m->now_ms)
-			m->now_ms = time_ms;
-		f->l4_protocol = protocol;
-		f->fed = 1;
-		f->found = process_packet(m->module, f->flow, packet, length, m->now_ms);
-	} else {
+	if (admissible(f, &v))
+		show(m, f, &v, time_ms);
+	else
 		state |= WEIR_NDPI_REJECTED;
-	}
 	if (application_id(&f->found) != NDPI_PROTOCOL_UNKNOWN)
 		state |= WEIR_NDPI_KNOWN;
 	if (f->fed && extra_possible(m->module, f->flow, &f->found))
 		state |= WEIR_NDPI_EXTRA;
 	return state;
-}
-
-static int is(const ndpi_protocol *p, uint16_t id)
-{
-	return application_id(p) == id || master_id(p) == id;
 }
 
 static int is_tls_family(const ndpi_protocol *p)

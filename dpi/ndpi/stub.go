@@ -25,7 +25,7 @@ func Open() (*Module, error) {
 func (*Module) Close() {}
 
 // Feed rejects every packet.
-func (*Module) Feed(*Flow, []byte, uint64) State { return Rejected }
+func (*Module) Feed(*Flow, []byte, uint32, uint64) State { return Rejected }
 
 // Finish leaves r as it is.
 func (*Module) Finish(Flow, *Result) {}

@@ -79,7 +79,7 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		c.live.remove(e)
 		c.live.push(e)
 	}
-	state := c.module.Feed(&e.flow, s.Packet, s.TimeNs/1e6)
+	state := c.module.Feed(&e.flow, s.Packet, s.WireLength, s.TimeNs/1e6)
 	e.samples++
 	if state&ndpi.Rejected != 0 {
 		c.counts.Rejected++
