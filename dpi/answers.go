@@ -17,19 +17,19 @@ const readOctets = 256 << 10
 
 // read takes answers until the socket ends, or one cannot be.
 func (p *process) read() {
-	err := p.answers()
+	err := p.answers(p.conn)
 	if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) && !errors.Is(err, unix.ECONNRESET) {
 		p.broken.Store(&err)
 	}
 	p.kill()
 }
 
-func (p *process) answers() error {
+func (p *process) answers(conn io.Reader) error {
 	buf := make([]byte, readOctets)
 	var verdicts []verdict
 	var flows []*pending
 	for n := 0; ; {
-		m, err := p.conn.Read(buf[n:])
+		m, err := conn.Read(buf[n:])
 		if err != nil {
 			return err
 		}

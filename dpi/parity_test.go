@@ -150,6 +150,8 @@ func compare(t *testing.T, path string) (paired, same int) {
 			t.Logf("%s: %s: no such flow (%s)", filepath.Base(path), key, left[0].Name)
 		}
 	}
-	t.Logf("%s: %+v", filepath.Base(path), w.Stats())
+	if s := w.Stats(); s.Crashes+s.Hangs > 0 || s.Flows != m.Ledger().Flows {
+		t.Errorf("%s: %+v over %d flows", filepath.Base(path), s, m.Ledger().Flows)
+	}
 	return paired, same
 }

@@ -145,14 +145,15 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start DPI process: %w", err)
 	}
-	defer theirs.Close()
 	p := &process{w: w, conn: ours, dead: make(chan struct{}), began: time.Now()}
 	// The binary that runs, even where another took its place on disk.
 	p.cmd = exec.Command("/proc/self/exe", w.o.Command...)
 	p.cmd.ExtraFiles = []*os.File{theirs}
 	p.cmd.Stderr = &p.last
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	err = p.cmd.Start()
+	theirs.Close() // so that ours ends with the process
+	if err != nil {
 		ours.Close()
 		return nil, fmt.Errorf("start DPI process: %w (the binary must be executable by everyone)", err)
 	}

@@ -54,20 +54,18 @@ func (q *fifo) pop() *pending {
 	return p
 }
 
-// A tally is flows that the inner ledger holds delivered and the stream has not
-// yielded.
+// A tally is flows that the stream has yielded.
 type tally struct {
 	count      userspace.Count
 	flows      uint64
 	endReasons [6]uint64
 }
 
-func (t *tally) add(f *userspace.Flow, sign uint64) {
-	t.count.Packets += sign * f.Packets()
-	t.count.Octets += sign * f.Octets()
-	t.flows += sign
+func (t *tally) add(f *userspace.Flow) {
+	t.count = t.count.Plus(userspace.Count{Packets: f.Packets(), Octets: f.Octets()})
+	t.flows++
 	if r := int(f.EndReason()); r < len(t.endReasons) {
-		t.endReasons[r] += sign
+		t.endReasons[r]++
 	}
 }
 
@@ -83,7 +81,7 @@ type stream struct {
 	room     sync.Cond // the queue has room, or the caller has gone
 	queue    fifo
 	spare    []*pending
-	queued   tally
+	yielded  tally
 	waiting  bool // for room
 	ended    bool
 	halted   bool
@@ -101,7 +99,8 @@ func (w *Worker) Wrap(src userspace.Source, stop userspace.DPIStopper) userspace
 	if stop != nil {
 		w.stop.Store(&stop)
 	}
-	s := &stream{w: w, src: src}
+	l := src.Ledger()
+	s := &stream{w: w, src: src, yielded: tally{l.Delivered, l.Flows, l.EndReasons}}
 	s.ready.L, s.room.L = &s.mu, &s.mu
 	return s
 }
@@ -130,24 +129,25 @@ func (s *stream) Flows(ctx context.Context) iter.Seq2[*userspace.Flow, error] {
 	}
 }
 
-// Ledger implements userspace.Source.
+// Ledger implements userspace.Source. The inner source has delivered what is on
+// the way through the stream as well; that is open until it is yielded.
 func (s *stream) Ledger() userspace.Ledger {
 	l := s.src.Ledger()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := &s.queued
-	// The inner source may count a flow as delivered only after it was queued.
-	if q.count.Packets > l.Delivered.Packets || q.count.Octets > l.Delivered.Octets || q.flows > l.Flows {
+	y := &s.yielded
+	// The inner source may count a flow only after it was yielded here.
+	if y.count.Packets > l.Delivered.Packets || y.count.Octets > l.Delivered.Octets || y.flows > l.Flows {
 		return l
 	}
-	minus := userspace.Count{Packets: -q.count.Packets, Octets: -q.count.Octets}
-	l.Delivered = l.Delivered.Plus(minus)
-	l.Read = l.Read.Plus(minus)
-	l.Open = l.Open.Plus(q.count)
-	l.Flows -= q.flows
-	for i, n := range q.endReasons {
-		l.EndReasons[i] -= min(n, l.EndReasons[i])
+	waiting := userspace.Count{
+		Packets: l.Delivered.Packets - y.count.Packets,
+		Octets:  l.Delivered.Octets - y.count.Octets,
 	}
+	l.Open = l.Open.Plus(waiting)
+	l.Read.Packets -= waiting.Packets
+	l.Read.Octets -= waiting.Octets
+	l.Delivered, l.Flows, l.EndReasons = y.count, y.flows, y.endReasons
 	return l
 }
 
@@ -184,7 +184,6 @@ func (s *stream) take(f *userspace.Flow, err error) *pending {
 	p.err, p.ready = err, err != nil
 	if err == nil {
 		p.flow = *f
-		s.queued.add(f, 1)
 	}
 	s.queue.push(p)
 	if s.queue.first() == p && p.ready {
@@ -236,7 +235,7 @@ func (s *stream) next(yielded *pending) *pending {
 func (s *stream) deliver(p *pending) {
 	s.queue.pop()
 	if p.err == nil {
-		s.queued.add(&p.flow, ^uint64(0))
+		s.yielded.add(&p.flow)
 	}
 	// Waking the producer for every flow would cost more than the flow.
 	if s.waiting && s.queue.count <= s.w.o.Queue/2 {

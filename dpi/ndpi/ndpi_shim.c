@@ -244,15 +244,16 @@ static void flow_give_back(struct weir_ndpi *m, struct weir_ndpi_flow *f)
 {
 	struct ndpi_flow_struct *flow = f->flow;
 
-	if (m->spare_count >= SPARE_MAX) {
-		ndpi_free_flow_data(flow);
-		flow_destroy(f);
-		return;
-	}
+	/* Emptied in any case: ndpi_flow_free frees what the flow points to as
+	 * well, but not with every allocator. */
 	ndpi_free_flow_data(flow);
 	memset(flow, 0, sizeof(*flow));
 	memset(f, 0, sizeof(*f));
 	f->flow = flow;
+	if (m->spare_count >= SPARE_MAX) {
+		flow_destroy(f);
+		return;
+	}
 	f->next = m->spare;
 	m->spare = f;
 	m->spare_count++;
