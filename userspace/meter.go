@@ -7,196 +7,196 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/userspace/decode"
 )
 
 // A Meter meters packets in Go: a capture file's, or any other PacketSource's.
-// It keeps the same records as the kernel's programs. Its clock is the packets'.
+// It keeps the same records as the kernel's programs. Its clock is the running
+// maximum of the packets' times. It is a Source and a DPIStopper.
 type Meter struct {
-	packets PacketSource
-	options options
+	source  PacketSource
+	config  Config
+	samples SampleFunc
+	filter  func(data []byte, length uint32) bool
 	decoder decode.Decoder
 	table   *table
 
 	// Of the goroutine that iterates.
-	flow    Flow
-	sample  Sample
-	counted Ledger
-	stopped bool // the caller broke off
-	yield   func(*Flow, error) bool
+	captured CapturedPacket
+	packet   bpf.Packet
+	flow     Flow
+	sampled  Sample
+	yield    func(*Flow, error) bool
+	stopped  bool // the caller broke off
+	ended    bool // nothing more to read
+	counted  Ledger
+	names    names
+	stops    stops
 
 	mu        sync.Mutex
 	published Ledger
-	stops     []stop
-	entries   map[uint64]*entry // sampled flows by id, of the iterating goroutine
 }
 
-// stop asks for no more samples of a record.
-type stop struct {
-	flowID uint64
-	part   uint32
-}
-
-// NewMeter returns a Meter over packets. It fails on a configuration that is
+// NewMeter returns a Meter over packets, or an error where the configuration is
 // out of range.
 func NewMeter(packets PacketSource, opts ...Option) (*Meter, error) {
 	o, err := newOptions(opts)
 	if err != nil {
 		return nil, fmt.Errorf("configure meter: %w", err)
 	}
-	m := &Meter{packets: packets, options: o, entries: map[uint64]*entry{}}
-	c := &m.options.config
-	m.decoder = decode.Decoder{Accounting: c.Accounting, DecodeTunnels: c.DecodeTunnels}
-	m.table = newTable(c, m.deliver)
+	m := &Meter{source: packets, config: o.config, samples: o.samples, filter: o.filter}
+	if m.config.Samples == 0 {
+		m.samples = nil
+	}
+	m.decoder = decode.Decoder{Accounting: o.config.Accounting, DecodeTunnels: o.config.DecodeTunnels}
+	m.names = names{list: []string{""}, number: map[string]uint16{"": 0}}
+	m.stops.entries = map[uint64]uint32{}
+	m.table = newTable(&m.config, m.deliver, m.stops.forget)
 	return m, nil
 }
 
-// Flows yields flows in the order in which they expire, ties by start; at the
-// end of input those that are open, by start. An error of the packet source
-// comes last, when all flows before it have been handed out. When ctx ends, no
-// further packet is read and what is open is closed. Flows may be called once.
+// Flows yields flows as they expire, ordered by when they did, ties by their
+// start. At the end of input, and when ctx ends, it closes and yields what is
+// still open: what was idle by then first, the rest by start. An error of the
+// packet source comes after all flows. A caller that breaks off may call Flows
+// again to go on.
 func (m *Meter) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 	return func(yield func(*Flow, error) bool) {
-		m.yield = yield
-		err := m.run(ctx)
-		if !m.stopped {
+		m.yield, m.stopped = yield, false
+		defer m.publishAll()
+		var cancelled atomic.Bool
+		defer context.AfterFunc(ctx, func() { cancelled.Store(true) })()
+		err := m.run(&cancelled)
+		if m.ended {
 			m.table.drain()
 		}
-		m.publish()
 		if err != nil && !m.stopped {
 			yield(nil, err)
 		}
 	}
 }
 
-// publishEvery is how many packets the ledger may be behind, less one.
-const publishEvery = 4096
+// publishEvery is how many packets pass before Ledger shows them.
+const publishEvery = 1024
 
-func (m *Meter) run(ctx context.Context) error {
-	var p CapturedPacket
-	for n := 1; !m.stopped; n++ {
-		err := m.packets.ReadPacket(&p)
-		if errors.Is(err, io.EOF) {
+// run meters until the end of input, an error, the caller's break or
+// cancellation.
+func (m *Meter) run(cancelled *atomic.Bool) error {
+	for !m.stopped && !m.ended {
+		if cancelled.Load() {
+			m.ended = true
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("read packets: %w", err)
-		}
-		m.meter(&p)
-		if n%publishEvery == 0 {
-			m.publish()
-			if ctx.Err() != nil {
+		if err := m.source.ReadPacket(&m.captured); err != nil {
+			m.ended = true
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
+			return fmt.Errorf("read packets: %w", err)
+		}
+		m.meter(&m.captured)
+		if m.counted.Observed.Packets%publishEvery == 0 {
+			m.publish()
 		}
 	}
 	return nil
 }
 
 func (m *Meter) meter(c *CapturedPacket) {
-	l := &m.counted
-	l.Observed = l.Observed.Plus(Count{1, uint64(c.Length)})
-	if m.options.filter != nil && !m.options.filter(c.Data, c.Length) {
-		m.ignore(bpf.WeirDecodeStatusSTATUS_FILTERED, c)
+	c.Length = max(c.Length, uint32(len(c.Data)))
+	m.table.advance(c.TimeNs)
+	m.counted.Observed.add(c.Length)
+	if m.filter != nil && !m.filter(c.Data, c.Length) {
+		m.counted.Ignored[bpf.WeirDecodeStatusSTATUS_FILTERED].add(c.Length)
 		return
 	}
-	var p bpf.Packet
-	if status := m.decoder.Decode(c.Data, c.Length, c.LinkType, &p); status != bpf.WeirDecodeStatusSTATUS_OK {
-		m.ignore(status, c)
-		return
-	}
+	p := &m.packet
 	p.TimeNs = c.TimeNs
-	l.Metered = l.Metered.Plus(Count{1, uint64(c.Length)})
-	l.Accounted = l.Accounted.Plus(Count{1, uint64(p.Octets)})
-	m.flow.Interface = c.Interface
-	e, regression := m.table.account(&p)
+	if status := m.decoder.Decode(c.Data, c.Length, c.LinkType, p); status != bpf.WeirDecodeStatusSTATUS_OK {
+		m.counted.Ignored[status].add(c.Length)
+		return
+	}
+	m.counted.Metered.add(c.Length)
+	m.counted.Accounted.add(p.Octets)
+	entry, regression := m.table.account(p, m.names.of(c.Interface))
 	if regression {
-		l.Regressions++
+		m.counted.Regressions++
 	}
-	m.sampleFrame(e, &p, c)
+	if m.samples != nil {
+		m.sample(entry, p, c)
+	}
 }
 
-func (m *Meter) ignore(s bpf.Status, c *CapturedPacket) {
-	m.counted.Ignored[s] = m.counted.Ignored[s].Plus(Count{1, uint64(c.Length)})
-}
-
-// sampleFrame samples the first packet whatever it holds, later ones if they
-// have payload; later fragments never. The packet is in the record already.
-func (m *Meter) sampleFrame(e *entry, p *bpf.Packet, c *CapturedPacket) {
-	if m.options.samples == nil || e.samples >= m.table.rules.samples || e.dpiDone || p.Fragment != 0 {
-		return
-	}
-	if p.PayloadOctets == 0 && recordPackets(&e.record) > 1 {
-		return
-	}
-	data := c.Data[p.L3Offset:]
-	m.sample = Sample{
-		FlowID:     e.record.FlowId,
-		Part:       e.record.Part,
-		Number:     e.samples,
-		Reverse:    (p.SrcEnd^e.record.SrcEnd)&1 == 1,
-		Protocol:   p.Key.Protocol,
-		IPVersion:  p.Key.IpVersion,
-		TimeNs:     p.TimeNs,
-		WireLength: c.Length - p.L3Offset,
-		Packet:     data[:min(len(data), m.options.config.SampleOctets)],
-	}
-	if e.samples == 0 {
-		m.entries[e.record.FlowId] = e
-	}
-	e.samples++
-	m.counted.Samples++
-	m.options.samples(&m.sample)
-	m.obeyStops()
-}
-
-// StopSamples implements DPIStopper.
-func (m *Meter) StopSamples(flowID uint64, part uint32) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stops = append(m.stops, stop{flowID, part})
-}
-
-func (m *Meter) obeyStops() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, s := range m.stops {
-		if e := m.entries[s.flowID]; e != nil && e.record.FlowId == s.flowID && e.record.Part == s.part {
-			e.dpiDone = true
-		}
-	}
-	m.stops = m.stops[:0]
+func (c *Count) add(octets uint32) {
+	c.Packets++
+	c.Octets += uint64(octets)
 }
 
 // deliver hands a closed record to the caller of Flows.
-func (m *Meter) deliver(r *bpf.Record) {
-	delete(m.entries, r.FlowId)
-	packets := Count{recordPackets(r), r.Dir[0].Octets + r.Dir[1].Octets}
-	m.counted.Read = m.counted.Read.Plus(packets)
+func (m *Meter) deliver(e *entry) bool {
 	if m.stopped {
-		return
+		return false
 	}
-	m.counted.Delivered = m.counted.Delivered.Plus(packets)
+	count := recordCount(&e.record)
+	m.counted.Read = m.counted.Read.Plus(count)
+	m.counted.Delivered = m.counted.Delivered.Plus(count)
 	m.counted.Flows++
-	m.counted.EndReasons[r.EndReason]++
-	m.flow.Record = *r
-	m.flow.L7 = nil
+	m.counted.EndReasons[e.record.EndReason]++
+	m.flow = Flow{Record: e.record, Interface: m.names.list[e.name]}
 	m.stopped = !m.yield(&m.flow, nil)
+	return true
 }
 
-func (m *Meter) publish() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.published = m.counted
-	m.published.Open = m.table.open
-}
-
-// Ledger implements Source. During the iteration it is up to 4,095 packets
+// Ledger implements Source. During an iteration it is up to 1,023 packets
 // behind.
 func (m *Meter) Ledger() Ledger {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.published
+}
+
+// publish takes what was metered and not read to be in the table.
+func (m *Meter) publish() {
+	open := Count{
+		m.counted.Accounted.Packets - m.counted.Read.Packets,
+		m.counted.Accounted.Octets - m.counted.Read.Octets,
+	}
+	m.publishOpen(open)
+}
+
+// publishAll counts what is in the table.
+func (m *Meter) publishAll() { m.publishOpen(m.table.held()) }
+
+func (m *Meter) publishOpen(open Count) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.published = m.counted
+	m.published.Open = open
+}
+
+// names numbers the interfaces of a capture, so that entries hold no pointers.
+// A file may name any number: those beyond the range go without.
+type names struct {
+	list   []string
+	number map[string]uint16
+	last   uint16
+}
+
+const namesMax = 1 << 16
+
+func (n *names) of(name string) uint16 {
+	if n.list[n.last] == name {
+		return n.last
+	}
+	number, known := n.number[name]
+	if !known && len(n.list) < namesMax {
+		number = uint16(len(n.list))
+		n.list = append(n.list, name)
+		n.number[name] = number
+	}
+	n.last = number
+	return number
 }

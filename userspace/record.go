@@ -1,8 +1,13 @@
 package userspace
 
-import "github.com/weirflow/weir/bpf"
+import (
+	"time"
 
-// This file is bpf/record.h in Go. The two are held equal by test.
+	"github.com/weirflow/weir/bpf"
+)
+
+// This file is bpf/record.h in Go, held equal to it by test: whoever changes one
+// changes the other.
 
 // rules is the part of the configuration that records are kept by.
 type rules struct {
@@ -10,7 +15,6 @@ type rules struct {
 	activeNs   uint64
 	statistics bool
 	splt       uint64
-	samples    uint8
 }
 
 func newRules(c *Config) rules {
@@ -19,7 +23,6 @@ func newRules(c *Config) rules {
 		activeNs:   uint64(c.ActiveTimeout),
 		statistics: c.Statistics,
 		splt:       uint64(c.SPLT),
-		samples:    uint8(c.Samples),
 	}
 }
 
@@ -27,7 +30,7 @@ func newRules(c *Config) rules {
 // anything.
 func reached(now, since, timeout uint64) bool { return int64(now-since) >= int64(timeout) }
 
-// expired tells why a packet at nowNs may not go into the record any more;
+// expired says why a packet at nowNs may not go into the record any more;
 // END_NONE if it may. Idle is tested before active, as the reference does.
 func (u *rules) expired(r *bpf.Record, nowNs uint64) bpf.EndReason {
 	switch {
@@ -37,6 +40,13 @@ func (u *rules) expired(r *bpf.Record, nowNs uint64) bpf.EndReason {
 		return bpf.WeirFlowEndReasonEND_ACTIVE
 	}
 	return bpf.WeirFlowEndReasonEND_NONE
+}
+
+func recordPackets(r *bpf.Record) uint64 { return r.Dir[0].Packets + r.Dir[1].Packets }
+
+// recordCount is what the record adds to the ledger.
+func recordCount(r *bpf.Record) Count {
+	return Count{recordPackets(r), r.Dir[0].Octets + r.Dir[1].Octets}
 }
 
 // recordOpen starts a new flow, whose direction is that of its first packet.
@@ -65,22 +75,20 @@ func recordContinue(r *bpf.Record) {
 	}
 }
 
-func recordPackets(r *bpf.Record) uint64 { return r.Dir[0].Packets + r.Dir[1].Packets }
-
-// update accounts the packet, and tells whether it is older than the flow's
+// update accounts the packet, and says whether it is older than the flow's
 // latest.
 func (u *rules) update(r *bpf.Record, p *bpf.Packet) bool {
 	direction := (p.SrcEnd ^ r.SrcEnd) & 1
-	nowUs := p.TimeNs / 1000
+	nowUs := p.TimeNs / uint64(time.Microsecond)
 	number := recordPackets(r)
 	regression := p.TimeNs < LastNs(r)
 	var gap uint64
 	if number > 0 {
-		gap = gapAfter(nowUs, max(r.Dir[0].LastUs, r.Dir[1].LastUs))
+		gap = gapSince(max(r.Dir[0].LastUs, r.Dir[1].LastUs), nowUs)
 		if u.statistics {
 			r.IatUs += gap
 			r.IatSq += gap * gap
-			minMax(&r.IatMinUs, &r.IatMaxUs, uint32(gap), number == 1)
+			gapRange(&r.IatMinUs, &r.IatMaxUs, gap, number == 1)
 		}
 	}
 	if number < u.splt {
@@ -96,19 +104,16 @@ func (u *rules) update(r *bpf.Record, p *bpf.Packet) bool {
 	return regression
 }
 
-func gapAfter(nowUs, lastUs uint64) uint64 {
-	if nowUs > lastUs {
-		return nowUs - lastUs
-	}
-	return 0
-}
+// gapSince is 0 for a packet older than its predecessor.
+func gapSince(lastUs, nowUs uint64) uint64 { return max(nowUs, lastUs) - lastUs }
 
-func minMax(least, most *uint32, v uint32, first bool) {
-	if first || v < *least {
-		*least = v
+// gapRange compares before it cuts to 32 bits, as C does.
+func gapRange(least, most *uint32, gap uint64, first bool) {
+	if gap > uint64(*most) {
+		*most = uint32(gap)
 	}
-	if v > *most {
-		*most = v
+	if first || gap < uint64(*least) {
+		*least = uint32(gap)
 	}
 }
 
@@ -118,24 +123,32 @@ func (u *rules) updateDirection(d *bpf.Direction, p *bpf.Packet, nowUs uint64) {
 	} else {
 		d.FirstNs = min(d.FirstNs, p.TimeNs)
 		if u.statistics {
-			gap := gapAfter(nowUs, d.LastUs)
+			gap := gapSince(d.LastUs, nowUs)
 			d.IatUs += gap
 			d.IatSq += gap * gap
-			minMax(&d.IatMinUs, &d.IatMaxUs, uint32(gap), d.Packets == 1)
+			gapRange(&d.IatMinUs, &d.IatMaxUs, gap, d.Packets == 1)
 		}
 	}
 	d.Packets++
 	d.Octets += uint64(p.Octets)
 	d.LastNs = max(d.LastNs, p.TimeNs)
 	d.LastUs = max(d.LastUs, nowUs)
-	if !u.statistics {
+	if u.statistics {
+		updateSizes(d, p)
+	}
+}
+
+// updateSizes is for a packet that is counted already.
+func updateSizes(d *bpf.Direction, p *bpf.Packet) {
+	d.SizeSq += uint64(p.Octets) * uint64(p.Octets)
+	d.SizeMax = max(d.SizeMax, p.Octets)
+	if d.Packets == 1 || p.Octets < d.SizeMin {
+		d.SizeMin = p.Octets
+	}
+	if p.TcpFlags == 0 {
 		return
 	}
-	d.SizeSq += uint64(p.Octets) * uint64(p.Octets)
-	minMax(&d.SizeMin, &d.SizeMax, p.Octets, d.Packets == 1)
-	if p.TcpFlags != 0 {
-		for bit := range d.Flags {
-			d.Flags[bit] += uint64(p.TcpFlags >> bit & 1)
-		}
+	for bit := range d.Flags {
+		d.Flags[bit] += uint64(p.TcpFlags >> bit & 1)
 	}
 }

@@ -2,173 +2,227 @@ package userspace
 
 import (
 	"cmp"
-	"container/heap"
+	"hash/maphash"
 	"slices"
 
 	"github.com/weirflow/weir/bpf"
 )
 
-// entry is an open flow in a table.
+// entry is one record in the table's memory. Its size is a multiple of a cache
+// line, with the record at its start: a packet touches five lines in a row.
 type entry struct {
 	record  bpf.Record
+	name    uint16 // of the interface, by the meter's numbering
 	samples uint8
 	dpiDone bool
-	// What the expiry queue sorts by: the record's latest and earliest time when
-	// it was queued. The record moves on with every packet and the queue does
-	// not: an entry that comes to its head is looked at again.
-	queuedLast  uint64
-	queuedFirst uint64
+	tag     uint32 // what its slot has
 }
 
-// expiryQueue is a heap of open flows, the longest quiet first, ties by start.
-type expiryQueue []*entry
-
-func (q expiryQueue) Len() int { return len(q) }
-func (q expiryQueue) Less(i, j int) bool {
-	if q[i].queuedLast != q[j].queuedLast {
-		return q[i].queuedLast < q[j].queuedLast
-	}
-	return q[i].queuedFirst < q[j].queuedFirst
-}
-func (q expiryQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *expiryQueue) Push(x any)   { *q = append(*q, x.(*entry)) }
-func (q *expiryQueue) Pop() any {
-	last := len(*q) - 1
-	e := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return e
+// slot is one place of the hash index. Its home is the tag's low bits, so the
+// index grows without a look at the entries.
+type slot struct {
+	tag   uint32
+	entry uint32 // 0 is none
 }
 
-// slab is how many entries are allocated at a time.
-const slab = 256
+// link puts an entry into the order of the longest quiet. Links are kept apart
+// from the entries because moving one to the end touches three of them.
+type link struct {
+	prev, next uint32
+	seen       uint64 // the clock when the entry's last packet came
+}
 
-// table holds the open flows of a meter. Closed records are handed to closed,
-// which must not keep them. Its memory is that of the most flows ever open at a
-// time, at most maxFlows.
+// dueRecord is a closed record waiting for those that expire at the same time.
+type dueRecord struct {
+	atNs  uint64 // when it expired
+	entry uint32
+}
+
+const (
+	// slabEntries is how many entries are allocated at a time.
+	slabEntries = 256
+	// minSlots is the size of an empty index, a power of two.
+	minSlots = 1024
+	// dueMax bounds what waits. Only where more than this expire at the same
+	// nanosecond are ties not in the order of their start.
+	dueMax = 4096
+)
+
+// table holds the open flows of a meter: entries in slabs, an index of open
+// addressing over them, and a list of them in the order of their last packet.
+// Its memory is that of the most flows ever open at a time, at most maxFlows.
+//
+// The clock is the running maximum of packet times. A record is closed when it
+// is idle by it, counted from where the clock stood at the record's last packet:
+// so where a file's times run backwards, flows in its older part last as long as
+// in any other. With times in order this is the record's own last time.
 type table struct {
 	rules    rules
 	maxFlows int
-	closed   func(*bpf.Record)
-	flows    map[bpf.Key]*entry
-	queue    expiryQueue
-	free     []*entry
+	seed     maphash.Seed // secret: no file can aim at one slot
+	slots    []slot
+	slabs    []*[slabEntries]entry
+	links    []link // by entry; 0 is the list's two ends
+	free     uint32 // a chain through next
+	flows    int
 	flowIDs  uint64
-	clock    uint64 // running maximum of packet times
-	open     Count  // in open records
+	clock    uint64
+	due      []dueRecord
+	// deliver hands out a closed record, which is valid during the call. It says
+	// false if it could not: then the record is handed out again.
+	deliver func(*entry) bool
+	// forget is told that a flow has ended, splits aside.
+	forget func(flowID uint64)
 }
 
-func newTable(c *Config, closed func(*bpf.Record)) *table {
+func newTable(c *Config, deliver func(*entry) bool, forget func(flowID uint64)) *table {
 	return &table{
 		rules:    newRules(c),
 		maxFlows: c.MaxFlows,
-		closed:   closed,
-		flows:    make(map[bpf.Key]*entry),
+		seed:     maphash.MakeSeed(),
+		slots:    make([]slot, minSlots),
+		links:    make([]link, 1),
+		due:      make([]dueRecord, 0, dueMax),
+		deliver:  deliver,
+		forget:   forget,
 	}
 }
 
-// account adds the packet to its flow, after closing all flows that have been
-// idle at its time, and tells the entry and whether the packet is older than the
-// flow's latest. The entry is valid until the next call.
-func (t *table) account(p *bpf.Packet) (*entry, bool) {
-	t.advance(p.TimeNs)
-	e := t.flows[p.Key]
-	switch {
-	case e == nil:
-		e = t.insert(p)
-	default:
-		if reason := t.rules.expired(&e.record, p.TimeNs); reason != bpf.WeirFlowEndReasonEND_NONE {
-			t.renew(e, p, reason)
-		}
-	}
-	regression := t.rules.update(&e.record, p)
-	t.open = t.open.Plus(Count{1, uint64(p.Octets)})
-	return e, regression
-}
+func (t *table) entry(i uint32) *entry { return &t.slabs[i/slabEntries][i%slabEntries] }
 
-// advance moves the clock on and closes what has become idle.
+// advance moves the clock on, and closes and hands out what expired before.
 func (t *table) advance(nowNs uint64) {
-	t.clock = max(t.clock, nowNs)
-	for len(t.queue) > 0 && reached(t.clock, t.queue[0].queuedLast, t.rules.idleNs) {
-		if e := t.longestQuiet(); reached(t.clock, LastNs(&e.record), t.rules.idleNs) {
-			t.remove(bpf.WeirFlowEndReasonEND_IDLE)
-		}
+	if nowNs > t.clock {
+		t.clock = nowNs
+		t.handOut()
+	}
+	for i := t.links[0].next; i != 0 && t.clock-t.links[i].seen >= t.rules.idleNs; i = t.links[0].next {
+		t.close(i, bpf.WeirFlowEndReasonEND_IDLE, t.links[i].seen+t.rules.idleNs)
 	}
 }
 
-// longestQuiet brings the queue's order up to date at its head.
-func (t *table) longestQuiet() *entry {
-	for {
-		e := t.queue[0]
-		last := LastNs(&e.record)
-		if e.queuedLast == last {
-			return e
-		}
-		e.queuedLast, e.queuedFirst = last, FirstNs(&e.record)
-		heap.Fix(&t.queue, 0)
+// account adds the packet to its flow, which it opens where there is none, and
+// says whether it is older than the flow's latest. The clock is past the
+// packet's time. The entry is valid until the next call.
+func (t *table) account(p *bpf.Packet, name uint16) (i uint32, regression bool) {
+	tag := uint32(maphash.Bytes(t.seed, keyBytes(&p.Key)))
+	i = t.find(tag, &p.Key)
+	if i == 0 {
+		i = t.open(tag, p, name)
+	} else {
+		i = t.renew(i, p, name)
 	}
+	regression = t.rules.update(&t.entry(i).record, p)
+	t.touch(i)
+	return i, regression
 }
 
-// insert opens a flow, at the cost of the longest quiet one if there is no room.
-func (t *table) insert(p *bpf.Packet) *entry {
-	if len(t.flows) >= t.maxFlows {
-		t.longestQuiet()
-		t.remove(bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES)
+// open inserts a new flow, at the cost of the longest quiet one if there is no
+// room.
+func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
+	if t.flows >= t.maxFlows {
+		t.close(t.links[0].next, bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES, t.clock)
 	}
-	if len(t.free) == 0 {
-		entries := make([]entry, slab)
-		for i := range entries {
-			t.free = append(t.free, &entries[i])
-		}
-	}
-	e := t.free[len(t.free)-1]
-	t.free = t.free[:len(t.free)-1]
+	i := t.allocate()
+	e := t.entry(i)
 	t.flowIDs++
-	e.samples, e.dpiDone = 0, false
 	recordOpen(&e.record, p, t.flowIDs)
-	e.queuedLast, e.queuedFirst = p.TimeNs, p.TimeNs
-	t.flows[p.Key] = e
-	heap.Push(&t.queue, e)
-	return e
+	e.name, e.samples, e.dpiDone, e.tag = name, 0, false, tag
+	t.flows++
+	t.link(i)
+	t.insert(tag, i)
+	return i
 }
 
-// renew closes the record of an entry and opens the next in it.
-func (t *table) renew(e *entry, p *bpf.Packet, reason bpf.EndReason) {
-	t.close(e, reason)
-	e.samples, e.dpiDone = 0, false
-	if reason == bpf.WeirFlowEndReasonEND_ACTIVE {
+// renew closes the record of an entry if it has expired at the packet's time,
+// and opens the next.
+func (t *table) renew(i uint32, p *bpf.Packet, name uint16) uint32 {
+	e := t.entry(i)
+	switch t.rules.expired(&e.record, p.TimeNs) {
+	case bpf.WeirFlowEndReasonEND_IDLE:
+		t.close(i, bpf.WeirFlowEndReasonEND_IDLE, LastNs(&e.record)+t.rules.idleNs)
+		return t.open(e.tag, p, name)
+	case bpf.WeirFlowEndReasonEND_ACTIVE:
+		old := t.allocate()
+		e = t.entry(i)
+		*t.entry(old) = *e
+		t.wait(old, bpf.WeirFlowEndReasonEND_ACTIVE, p.TimeNs)
 		recordContinue(&e.record)
-		return
+		e.samples, e.dpiDone = 0, false
 	}
-	t.flowIDs++
-	recordOpen(&e.record, p, t.flowIDs)
+	return i
 }
 
-// remove closes the flow at the head of the queue and forgets it.
-func (t *table) remove(reason bpf.EndReason) {
-	e := heap.Pop(&t.queue).(*entry)
-	delete(t.flows, e.record.Key)
-	t.close(e, reason)
-	t.free = append(t.free, e)
+// close takes an open record out of the table.
+func (t *table) close(i uint32, reason bpf.EndReason, atNs uint64) {
+	t.remove(i)
+	t.wait(i, reason, atNs)
 }
 
-func (t *table) close(e *entry, reason bpf.EndReason) {
-	e.record.EndReason = uint8(reason)
-	t.open.Packets -= recordPackets(&e.record)
-	t.open.Octets -= e.record.Dir[0].Octets + e.record.Dir[1].Octets
-	t.closed(&e.record)
+func (t *table) remove(i uint32) {
+	e := t.entry(i)
+	t.delete(e.tag, i)
+	t.unlink(i)
+	t.flows--
+	t.forget(e.record.FlowId)
 }
 
-// drain closes everything that is left, by start.
+// wait puts a closed record behind those that expire earlier.
+func (t *table) wait(i uint32, reason bpf.EndReason, atNs uint64) {
+	if n := len(t.due); n >= dueMax || n > 0 && t.due[n-1].atNs != atNs {
+		t.handOut()
+	}
+	t.entry(i).record.EndReason = uint8(reason)
+	t.due = append(t.due, dueRecord{atNs, i})
+}
+
+// handOut delivers what waits, until the receiver wants no more.
+func (t *table) handOut() {
+	if len(t.due) > 1 {
+		slices.SortFunc(t.due, t.compareDue)
+	}
+	done := 0
+	for done < len(t.due) && t.deliver(t.entry(t.due[done].entry)) {
+		t.release(t.due[done].entry)
+		done++
+	}
+	t.due = append(t.due[:0], t.due[done:]...)
+}
+
+func (t *table) compareDue(a, b dueRecord) int {
+	x, y := &t.entry(a.entry).record, &t.entry(b.entry).record
+	return cmp.Or(
+		cmp.Compare(a.atNs, b.atNs),
+		cmp.Compare(FirstNs(x), FirstNs(y)),
+		cmp.Compare(x.FlowId, y.FlowId),
+		cmp.Compare(x.Part, y.Part),
+	)
+}
+
+// drain closes and hands out everything at the end of input: first what is idle
+// by then, the rest as forced.
 func (t *table) drain() {
-	left := slices.Clone(t.queue)
-	slices.SortFunc(left, func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(FirstNs(&a.record), FirstNs(&b.record)), cmp.Compare(a.record.FlowId, b.record.FlowId))
-	})
-	t.queue = t.queue[:0]
-	for _, e := range left {
-		delete(t.flows, e.record.Key)
-		t.close(e, bpf.WeirFlowEndReasonEND_FORCED)
-		t.free = append(t.free, e)
+	t.handOut()
+	for i := t.links[0].next; i != 0; i = t.links[0].next {
+		r := &t.entry(i).record
+		end, atNs := bpf.WeirFlowEndReasonEND_FORCED, t.clock
+		if last := LastNs(r); reached(t.clock, last, t.rules.idleNs) {
+			end, atNs = bpf.WeirFlowEndReasonEND_IDLE, last+t.rules.idleNs
+		}
+		t.remove(i)
+		r.EndReason = uint8(end)
+		t.due = append(t.due, dueRecord{atNs, i})
 	}
+	t.handOut()
+}
+
+// held adds up what is in records that have not been handed out.
+func (t *table) held() (c Count) {
+	for i := t.links[0].next; i != 0; i = t.links[i].next {
+		c = c.Plus(recordCount(&t.entry(i).record))
+	}
+	for _, d := range t.due {
+		c = c.Plus(recordCount(&t.entry(d.entry).record))
+	}
+	return c
 }

@@ -1,0 +1,90 @@
+package userspace
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// sample samples the record's first packet whatever it holds, later ones if
+// they have payload; later fragments never. The packet is in the record already.
+func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
+	e := m.table.entry(i)
+	if int(e.samples) >= m.config.Samples || p.Fragment != 0 {
+		return
+	}
+	if p.PayloadOctets == 0 && recordPackets(&e.record) > 1 {
+		return
+	}
+	m.stops.obey(m.table)
+	if e.dpiDone {
+		return
+	}
+	m.stops.entries[e.record.FlowId] = i
+	data := c.Data[p.L3Offset:]
+	m.sampled = Sample{
+		FlowID:     e.record.FlowId,
+		Part:       e.record.Part,
+		Number:     e.samples,
+		Reverse:    p.SrcEnd != e.record.SrcEnd,
+		Protocol:   p.Key.Protocol,
+		IPVersion:  p.Key.IpVersion,
+		TimeNs:     p.TimeNs,
+		WireLength: c.Length - p.L3Offset,
+		Packet:     data[:min(len(data), m.config.SampleOctets)],
+	}
+	m.samples(&m.sampled)
+	e.samples++
+	m.counted.Samples++
+}
+
+// StopSamples implements DPIStopper.
+func (m *Meter) StopSamples(flowID uint64, part uint32) { m.stops.ask(flowID, part) }
+
+// stops passes "no more samples" from other goroutines to the one that meters.
+type stops struct {
+	entries map[uint64]uint32 // sampled flows by id; of the metering goroutine
+	pending atomic.Bool
+	mu      sync.Mutex
+	asked   []stop
+}
+
+type stop struct {
+	flowID uint64
+	part   uint32
+}
+
+func (s *stops) ask(flowID uint64, part uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, stop{flowID, part})
+	s.pending.Store(true)
+}
+
+// obey carries out what was asked. A flow that has ended or split since is left
+// alone.
+func (s *stops) obey(t *table) {
+	if !s.pending.Load() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.asked {
+		i, open := s.entries[a.flowID]
+		if !open {
+			continue
+		}
+		if e := t.entry(i); e.record.Part == a.part {
+			e.dpiDone = true
+		}
+	}
+	s.asked = s.asked[:0]
+	s.pending.Store(false)
+}
+
+func (s *stops) forget(flowID uint64) {
+	if len(s.entries) > 0 {
+		delete(s.entries, flowID)
+	}
+}
