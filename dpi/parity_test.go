@@ -12,10 +12,13 @@ import (
 
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/pcapfile"
 )
 
 // TestMain makes the test binary the DPI process, as cmd/weir does.
 func TestMain(m *testing.M) {
+	// A process built with the race detector takes a second to end otherwise.
+	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	if len(os.Args) > 1 {
 		if open, ok := engines()[os.Args[1]]; ok {
 			os.Exit(open())
@@ -118,6 +121,23 @@ func TestLabelsEqualTheReference(t *testing.T) {
 	}
 }
 
+// openMeter is a meter over a capture, with nfstream's dissections.
+func openMeter(t testing.TB, path string, w *dpi.Worker) *userspace.Meter {
+	t.Helper()
+	packets, err := pcapfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { packets.Close() })
+	c := userspace.DefaultConfig()
+	c.Samples = dpi.DefaultDissections
+	m, err := userspace.NewMeter(packets, userspace.WithConfig(c), userspace.WithSamples(w.Sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 func compare(t *testing.T, path string) (paired, same int) {
 	want := make(map[string][]answer)
 	for _, a := range readAnswers(t, path) {
@@ -125,8 +145,7 @@ func compare(t *testing.T, path string) (paired, same int) {
 	}
 	w := start(t, dpi.Options{})
 	defer w.Close()
-	packets, linkType := openCapture(t, strings.TrimSuffix(path, ".jsonl"))
-	m := newSmallMeter(packets, linkType, w.Sample)
+	m := openMeter(t, strings.TrimSuffix(path, ".jsonl"), w)
 	for f, err := range w.Wrap(m, m).Flows(context.Background()) {
 		if err != nil {
 			t.Logf("%s: %v", filepath.Base(path), err)
