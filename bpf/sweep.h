@@ -101,6 +101,7 @@ static long sweep_entry(void *map, struct flow_key *key, struct flow_entry *valu
 		return sweep_close(e, s);
 	s->open++;
 	s->packets_open += record_packets(&e->record);
+	s->octets_open += e->record.dir[0].octets + e->record.dir[1].octets;
 	return 0;
 }
 

@@ -242,7 +242,8 @@ enum sweep_mode {
 struct sweep {
 	__u64 now_ns;      /* 0: the program's own clock, which it writes back */
 	__u64 pressure_ns; /* SWEEP_PRESSURE: how long quiet */
-	__u64 packets_open; /* out: packets in records that stay open */
+	__u64 packets_open; /* out: what is in records that stay open */
+	__u64 octets_open;
 	__u32 mode;        /* enum sweep_mode */
 	__u32 open;        /* out: records that stay open */
 	__u32 closed;      /* out: records closed and sent */

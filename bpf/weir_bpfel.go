@@ -232,6 +232,7 @@ type WeirSweep struct {
 	NowNs       uint64
 	PressureNs  uint64
 	PacketsOpen uint64
+	OctetsOpen  uint64
 	Mode        uint32
 	Open        uint32
 	Closed      uint32
