@@ -1,0 +1,188 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/loader/filter"
+)
+
+// instance is the programs of one interface, with constants of their own, and
+// the maps that they share with those of the others.
+type instance struct {
+	programs map[string]*ebpf.Program
+	maps     map[string]*ebpf.Map
+}
+
+func (in *instance) close() {
+	for _, p := range in.programs {
+		_ = p.Close()
+	}
+	for _, m := range in.maps {
+		_ = m.Close()
+	}
+}
+
+// sharedMaps are made by the first instance and used by all.
+var sharedMaps = []string{
+	bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapFlowIds, bpf.WeirMapVacant,
+}
+
+const loadOperation = "load the metering programs"
+
+func (a *Attachment) load(o *Options) error {
+	shared := map[string]*ebpf.Map{}
+	for i := range a.ports {
+		spec, err := a.spec(i, o)
+		if err != nil {
+			return err
+		}
+		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+		if err != nil {
+			return explain(loadOperation, err)
+		}
+		a.instances = append(a.instances, &instance{coll.Programs, coll.Maps})
+		for _, name := range sharedMaps {
+			shared[name] = a.instances[0].maps[name]
+		}
+	}
+	return nil
+}
+
+// wrapLoad is for what has no type of its own.
+func wrapLoad(operation string, err error) error {
+	switch {
+	case errors.Is(err, unix.ENOMEM):
+		return fmt.Errorf("%s: not enough memory for the flow table: lower --max-flows: %w", operation, err)
+	case errors.Is(err, unix.ENODEV):
+		return fmt.Errorf("%s: %w: the interface is gone: start again when it is back", operation, ErrNoInterface)
+	}
+	return fmt.Errorf("%s: %w: see what weir doctor says", operation, err)
+}
+
+// spec is the object made ready for an interface.
+func (a *Attachment) spec(i int, o *Options) (*ebpf.CollectionSpec, error) {
+	spec, err := bpf.LoadWeir()
+	if err != nil {
+		return nil, fmt.Errorf("read the metering programs: %w", err)
+	}
+	p := &a.ports[i]
+	if err := setConstants(spec, o, i, p.linkType); err != nil {
+		return nil, err
+	}
+	keep := o.programs(p, i == 0)
+	for name := range spec.Programs {
+		if !keep[name] {
+			delete(spec.Programs, name)
+		}
+	}
+	spec.Maps[bpf.WeirMapFlows].MaxEntries = uint32(o.Config.MaxFlows)
+	spec.Maps[bpf.WeirMapEvents].MaxEntries = uint32(o.RingOctets)
+	if o.Filter == nil {
+		return spec, nil
+	}
+	return spec, setFilter(spec, o, p.linkType)
+}
+
+// programs are those that an interface needs; the first one's instance also
+// holds those that are never attached.
+func (o *Options) programs(p *port, first bool) map[string]bool {
+	xdp := o.hookOf(p) == HookXDP
+	return map[string]bool{
+		bpf.WeirProgWeirXdpIn:   o.receives() && xdp,
+		bpf.WeirProgWeirTcxIn:   o.receives() && !xdp,
+		bpf.WeirProgWeirTcxOut:  o.sends(),
+		bpf.WeirProgWeirSweep:   first,
+		bpf.WeirProgWeirDpiDone: first,
+	}
+}
+
+func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf.LinkType) error {
+	c := &o.Config
+	for name, value := range map[string]any{
+		bpf.WeirVarCfgIdleNs:        uint64(c.IdleTimeout),
+		bpf.WeirVarCfgActiveNs:      uint64(c.ActiveTimeout),
+		bpf.WeirVarCfgLinkType:      uint32(linkType),
+		bpf.WeirVarCfgSampleOctets:  uint32(c.SampleOctets),
+		bpf.WeirVarCfgSamples:       uint8(c.Samples),
+		bpf.WeirVarCfgSplt:          uint8(c.SPLT),
+		bpf.WeirVarCfgAccounting:    uint8(c.Accounting),
+		bpf.WeirVarCfgPoint:         uint8(point),
+		bpf.WeirVarCfgStatistics:    c.Statistics,
+		bpf.WeirVarCfgDecodeTunnels: c.DecodeTunnels,
+		bpf.WeirVarCfgFilter:        o.Filter != nil,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set %s of the metering programs: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// filterFunction is the function in the object whose body the filter becomes.
+const filterFunction = "packet_filter"
+
+func setFilter(spec *ebpf.CollectionSpec, o *Options, linkType bpf.LinkType) error {
+	raw, err := o.Filter(int(linkType))
+	if err != nil {
+		return fmt.Errorf("attach: %w", err)
+	}
+	body, err := filter.ToEBPF(raw)
+	if err != nil {
+		return fmt.Errorf("attach: %w", err)
+	}
+	for name, program := range spec.Programs {
+		if name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone {
+			continue
+		}
+		if program.Instructions, err = replaceFunction(program.Instructions, body, filter.UsesLength(raw)); err != nil {
+			return fmt.Errorf("put the filter into %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// replaceFunction puts another body into the filter function. The function's
+// name and type stay with its first instruction.
+func replaceFunction(in, body asm.Instructions, usesLength bool) (asm.Instructions, error) {
+	start := -1
+	end := len(in)
+	for i := range in {
+		f := btf.FuncMetadata(&in[i])
+		switch {
+		case f == nil:
+		case f.Name == filterFunction:
+			start = i
+		case start >= 0 && i > start:
+			end = i
+		}
+		if start >= 0 && end < len(in) {
+			break
+		}
+	}
+	if start < 0 {
+		return nil, fmt.Errorf("the object has no function %s: rebuild it", filterFunction)
+	}
+	head := asm.Instructions{asm.Mov.Imm32(asm.R0, 0)}
+	if usesLength && parameters(in[start]) < 3 {
+		head = append(head, asm.Mov.Reg(asm.R3, asm.R2), asm.Sub.Reg(asm.R3, asm.R1))
+	}
+	head[0].Metadata = in[start].Metadata
+	out := append(asm.Instructions{}, in[:start]...)
+	out = append(append(out, head...), body...)
+	return append(out, in[end:]...), nil
+}
+
+func parameters(ins asm.Instruction) int {
+	f := btf.FuncMetadata(&ins)
+	if proto, ok := f.Type.(*btf.FuncProto); ok {
+		return len(proto.Params)
+	}
+	return 0
+}

@@ -1,0 +1,112 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// A port is an interface to observe.
+type port struct {
+	name     string
+	ifindex  int
+	linkType bpf.LinkType
+	netlink  *netlink.Handle // in the network namespace of the interface
+}
+
+// maxPoints is the number of entries in the ledgers map.
+const maxPoints = 256
+
+func findPorts(h *netlink.Handle, names []string) ([]port, error) {
+	if len(names) == 0 || len(names) > maxPoints {
+		return nil, fmt.Errorf("attach to %d interfaces: want 1 to %d", len(names), maxPoints)
+	}
+	ports := make([]port, len(names))
+	seen := make(map[int]string)
+	for i, name := range names {
+		p, err := findPort(h, name)
+		if err != nil {
+			return nil, err
+		}
+		if other, twice := seen[p.ifindex]; twice {
+			return nil, fmt.Errorf("attach to %s: it is named twice, as %s too: name it once", name, other)
+		}
+		seen[p.ifindex] = name
+		ports[i] = p
+	}
+	return ports, nil
+}
+
+func findPort(h *netlink.Handle, name string) (port, error) {
+	dev, err := h.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	switch {
+	case errors.As(err, &missing):
+		return port{}, fmt.Errorf("attach to %q: %w: there are %s", name, ErrNoInterface, interfaceNames(h))
+	case err != nil:
+		return port{}, fmt.Errorf("look up interface %q: %w", name, err)
+	}
+	a := dev.Attrs()
+	lt, ok := linkTypes[a.EncapType]
+	if !ok {
+		return port{}, &LinkTypeError{name, a.EncapType}
+	}
+	return port{name: a.Name, ifindex: a.Index, linkType: lt, netlink: h}, nil
+}
+
+// linkTypes tells from the hardware type (ARPHRD_*, in netlink's spelling) what
+// a frame begins with. On tunnels, ppp and wireguard that is the IP header.
+var linkTypes = map[string]bpf.LinkType{
+	"ether":               bpf.WeirLinkTypeLINK_ETHERNET,
+	"loopback":            bpf.WeirLinkTypeLINK_ETHERNET,
+	"none":                bpf.WeirLinkTypeLINK_RAW,
+	"rawip":               bpf.WeirLinkTypeLINK_RAW,
+	"ppp":                 bpf.WeirLinkTypeLINK_RAW,
+	"ipip":                bpf.WeirLinkTypeLINK_RAW,
+	"tunnel6":             bpf.WeirLinkTypeLINK_RAW,
+	"sit":                 bpf.WeirLinkTypeLINK_RAW,
+	"ieee802.11/radiotap": bpf.WeirLinkTypeLINK_RADIOTAP,
+}
+
+func interfaceNames(h *netlink.Handle) string {
+	devs, err := h.LinkList()
+	if err != nil {
+		return "none that could be listed"
+	}
+	var names []string
+	for _, d := range devs {
+		names = append(names, d.Attrs().Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// otherProgram returns a *BusyError if the interface has an XDP program.
+func (p *port) otherProgram() error {
+	dev, err := p.netlink.LinkByIndex(p.ifindex)
+	if err != nil {
+		return fmt.Errorf("look up interface %s: %w", p.name, err)
+	}
+	xdp := dev.Attrs().Xdp
+	if xdp == nil || !xdp.Attached {
+		return nil
+	}
+	return &BusyError{Interface: p.name, ProgramID: xdp.ProgId, Program: programName(xdp.ProgId)}
+}
+
+func programName(id uint32) string {
+	program, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
+	if err != nil {
+		return ""
+	}
+	defer program.Close()
+	info, err := program.Info()
+	if err != nil {
+		return ""
+	}
+	return info.Name
+}
