@@ -7,6 +7,8 @@ type options struct {
 	config  Config
 	samples SampleFunc
 	filter  func(data []byte, length uint32) bool
+	detach  func() error
+	nic     func() *Range
 }
 
 // newOptions applies opts to the defaults and validates what comes out.
@@ -34,4 +36,15 @@ func WithSamples(fn SampleFunc) Option {
 // Only a Meter filters here: live, the kernel does.
 func WithFilter(match func(data []byte, length uint32) bool) Option {
 	return func(o *options) { o.filter = match }
+}
+
+// WithDetach has a Consumer call detach once, when its context ends and before
+// it closes what is open: from then on no packet may arrive.
+func WithDetach(detach func() error) Option {
+	return func(o *options) { o.detach = detach }
+}
+
+// WithNIC tells a Consumer's ledger what the interfaces themselves have counted.
+func WithNIC(counted func() *Range) Option {
+	return func(o *options) { o.nic = counted }
 }

@@ -1,0 +1,193 @@
+package userspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// A Consumer reads a running meter: the ring buffer that the metering programs
+// fill. It needs descriptors, not privilege, and does not own them. It also runs
+// the programs' sweep, so that idle flows are closed.
+type Consumer struct {
+	handles bpf.Handles
+	options options
+	ring    *ringbuf.Reader
+	sweeper sweeper
+	// Packets that found no place in the kernel's table are metered here, by the
+	// same rules.
+	overflow     *table
+	overflowOpen Count
+	points       map[uint8]string
+	sampled      sampledFlows
+
+	// Of the goroutine that iterates.
+	flow    Flow
+	sample  Sample
+	counted Ledger
+	stopped bool // the caller broke off
+	yield   func(*Flow, error) bool
+
+	mu        sync.Mutex
+	published Ledger
+}
+
+// NewConsumer returns a Consumer of a running meter, whose programs were loaded
+// with the same Config. One at a time may read a ring buffer.
+func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
+	o, err := newOptions(opts)
+	if err != nil {
+		return nil, fmt.Errorf("configure consumer: %w", err)
+	}
+	ring, err := ringbuf.NewReader(h.Events)
+	if err != nil {
+		return nil, fmt.Errorf("read ring buffer: %w", err)
+	}
+	c := &Consumer{handles: h, options: o, ring: ring, points: map[uint8]string{}, sampled: newSampledFlows()}
+	for _, p := range h.Points {
+		c.points[p.Index] = p.Name
+	}
+	c.sweeper = newSweeper(h.Sweep, o.config.IdleTimeout)
+	c.overflow = newTable(&o.config, c.deliverOverflow, func(uint64) {})
+	c.overflow.flowIDs = overflowFlowIDs
+	return c, nil
+}
+
+// overflowFlowIDs is where the ids of flows metered in user space begin: the
+// kernel's carry a CPU number in the upper 16 bits, which never is so high.
+const overflowFlowIDs = 1 << 63
+
+// Close releases the ring buffer's mapping. It must not be called during the
+// iteration.
+func (c *Consumer) Close() error { return c.ring.Close() }
+
+const (
+	// pollInterval is how long the loop waits for events: the programs never
+	// wake it.
+	pollInterval = 5 * time.Millisecond
+	// pollEvents bounds the events between two looks at the clock.
+	pollEvents = 4096
+)
+
+// Flows yields flows as the programs, or the sweep, close them. When ctx ends it
+// detaches (WithDetach), closes what is open as forced, hands it out and ends. If
+// the caller breaks off, nothing more is read, and what is open stays in the
+// kernel. Flows may be called once.
+func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
+	return func(yield func(*Flow, error) bool) {
+		c.yield = yield
+		err := c.run(ctx)
+		c.publish()
+		if err != nil && !c.stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+func (c *Consumer) run(ctx context.Context) error {
+	if err := c.sweep(bpf.WeirSweepModeSWEEP_IDLE); err != nil {
+		return err
+	}
+	for ctx.Err() == nil && !c.stopped {
+		if err := c.poll(time.Now().Add(pollInterval)); err != nil {
+			return err
+		}
+		if err := c.tend(); err != nil {
+			return err
+		}
+	}
+	if c.stopped {
+		return nil
+	}
+	return errors.Join(c.detach(), c.drain())
+}
+
+// tend does what is due between two polls.
+func (c *Consumer) tend() error {
+	if c.sweeper.due() {
+		if err := c.sweep(c.sweeper.mode(c.tableFull)); err != nil {
+			return err
+		}
+	}
+	if err := c.sampled.stop(c.handles.DPIDone); err != nil {
+		return err
+	}
+	c.publish()
+	return nil
+}
+
+func (c *Consumer) detach() error {
+	if c.options.detach == nil {
+		return nil
+	}
+	return c.options.detach()
+}
+
+// drain closes everything and reads it. The ring may be too small for all of it
+// at once: then it takes several rounds.
+func (c *Consumer) drain() error {
+	for !c.stopped {
+		if err := c.sweep(bpf.WeirSweepModeSWEEP_FORCED); err != nil {
+			return err
+		}
+		if err := c.empty(); err != nil {
+			return err
+		}
+		if s := c.sweeper.last; s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
+			break
+		}
+	}
+	c.overflow.drain()
+	return nil
+}
+
+// empty reads what is in the ring now.
+func (c *Consumer) empty() error {
+	for {
+		n, err := c.pollCounted(time.Unix(1, 0))
+		if err != nil || n < pollEvents {
+			return err
+		}
+	}
+}
+
+// poll handles events until deadline, or until pollEvents of them have been.
+func (c *Consumer) poll(deadline time.Time) error {
+	_, err := c.pollCounted(deadline)
+	return err
+}
+
+func (c *Consumer) pollCounted(deadline time.Time) (n int, err error) {
+	c.ring.SetDeadline(deadline)
+	var record ringbuf.Record
+	for n < pollEvents && !c.stopped {
+		err := c.ring.ReadInto(&record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("read ring buffer: %w", err)
+		}
+		n++
+		if err := c.event(record.RawSample); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
+	if err := c.sweeper.run(mode); err != nil {
+		return err
+	}
+	c.overflow.advance(c.sweeper.last.NowNs)
+	return nil
+}

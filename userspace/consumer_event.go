@@ -1,0 +1,126 @@
+package userspace
+
+import (
+	"encoding/binary"
+	"fmt"
+	"unsafe"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// An EventError is a ring record that this program does not understand: the
+// metering programs and it are not of the same build.
+type EventError struct {
+	Kind   uint32
+	Octets int
+}
+
+func (e *EventError) Error() string {
+	return fmt.Sprintf("ring record of kind %d with %d octets is not known: the metering programs are of another build; restart both", e.Kind, e.Octets)
+}
+
+// event handles one ring record in place.
+func (c *Consumer) event(raw []byte) error {
+	if len(raw) < 4 {
+		return &EventError{Octets: len(raw)}
+	}
+	switch kind := binary.NativeEndian.Uint32(raw); bpf.WeirEventKind(kind) {
+	case bpf.WeirEventKindEVENT_RECORD:
+		if e := eventAs[bpf.RecordEvent](raw); e != nil {
+			c.record(&e.Record)
+			return nil
+		}
+	case bpf.WeirEventKindEVENT_PACKET:
+		if e := eventAs[bpf.PacketEvent](raw); e != nil {
+			c.packet(&e.Packet)
+			return nil
+		}
+	case bpf.WeirEventKindEVENT_SAMPLE:
+		if e := eventAs[bpf.SampleEvent](raw); e != nil {
+			if data := raw[unsafe.Sizeof(*e):]; uint64(e.Length) <= uint64(len(data)) {
+				c.sampleEvent(e, data[:e.Length])
+				return nil
+			}
+		}
+	}
+	return &EventError{Kind: binary.NativeEndian.Uint32(raw), Octets: len(raw)}
+}
+
+// eventAs views a ring record as a T, nil if it is too short. Ring records are
+// aligned to 8 octets.
+func eventAs[T any](raw []byte) *T {
+	var e *T
+	if uintptr(len(raw)) < unsafe.Sizeof(*e) {
+		return nil
+	}
+	return (*T)(unsafe.Pointer(unsafe.SliceData(raw)))
+}
+
+// record hands out a record that the kernel closed.
+func (c *Consumer) record(r *bpf.Record) {
+	c.sampled.forget(r.FlowId, r.Part)
+	c.counted.Read = c.counted.Read.Plus(recordCount(r))
+	c.deliver(r)
+}
+
+// packet meters a packet that travelled alone.
+func (c *Consumer) packet(p *bpf.Packet) {
+	c.overflow.advance(p.TimeNs)
+	c.overflow.account(p, 0)
+	c.overflowOpen.add(p.Octets)
+}
+
+func (c *Consumer) deliverOverflow(e *entry) bool {
+	if c.stopped {
+		return false
+	}
+	count := recordCount(&e.record)
+	c.overflowOpen.Packets -= count.Packets
+	c.overflowOpen.Octets -= count.Octets
+	c.counted.Read = c.counted.Read.Plus(count)
+	c.deliver(&e.record)
+	return true
+}
+
+// deliver hands out a record in wall time. Where the caller has broken off the
+// record has been read and is not delivered, and the ledger says so.
+func (c *Consumer) deliver(r *bpf.Record) {
+	if c.stopped {
+		return
+	}
+	c.counted.Delivered = c.counted.Delivered.Plus(recordCount(r))
+	c.counted.Flows++
+	if int(r.EndReason) < len(c.counted.EndReasons) {
+		c.counted.EndReasons[r.EndReason]++
+	}
+	c.flow = Flow{Record: *r, Interface: c.points[r.Key.Point]}
+	for i := range c.flow.Record.Dir {
+		if d := &c.flow.Record.Dir[i]; d.Packets > 0 {
+			d.FirstNs = c.sweeper.wall(d.FirstNs)
+			d.LastNs = c.sweeper.wall(d.LastNs)
+			d.LastUs = d.LastNs / 1000
+		}
+	}
+	c.stopped = !c.yield(&c.flow, nil)
+}
+
+func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {
+	if c.options.samples == nil {
+		return
+	}
+	if e.Number == 0 {
+		c.sampled.add(e)
+	}
+	c.sample = Sample{
+		FlowID:     e.FlowId,
+		Part:       e.Part,
+		Number:     e.Number,
+		Reverse:    bpf.WeirFlowDirectionId(e.Direction) == bpf.WeirFlowDirectionIdDIR_REVERSE,
+		Protocol:   e.Protocol,
+		IPVersion:  e.IpVersion,
+		TimeNs:     c.sweeper.wall(e.TimeNs),
+		WireLength: e.WireLength,
+		Packet:     data,
+	}
+	c.options.samples(&c.sample)
+}

@@ -1,0 +1,71 @@
+package userspace
+
+import (
+	"fmt"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// Ledger implements Source: the programs' counters, added up over CPUs and
+// observation points, and what was read. While packets arrive, its lines are of
+// slightly different moments; they close after the iteration.
+func (c *Consumer) Ledger() Ledger {
+	c.mu.Lock()
+	l := c.published
+	c.mu.Unlock()
+	for _, p := range c.handles.Points {
+		if err := c.addPoint(&l, p.Index); err != nil {
+			// the counters stay what they are: the lines will not close, and say so
+			break
+		}
+	}
+	if c.options.nic != nil {
+		l.NIC = c.options.nic()
+	}
+	return l
+}
+
+// addPoint adds the counters of one observation point.
+func (c *Consumer) addPoint(l *Ledger, point uint8) error {
+	var cpus []bpf.LedgerCount
+	if err := c.handles.Ledgers.Lookup(uint32(point), &cpus); err != nil {
+		return fmt.Errorf("read ledger of observation point %d: %w", point, err)
+	}
+	for i := range cpus {
+		n := &cpus[i]
+		l.Observed = l.Observed.Plus(Count{n.ObservedPackets, n.ObservedOctets})
+		l.Metered = l.Metered.Plus(Count{n.MeteredPackets, n.MeteredOctets})
+		l.Accounted = l.Accounted.Plus(Count{n.MeteredPackets, n.AccountedOctets})
+		l.Lost = l.Lost.Plus(Count{n.LostPackets, n.LostOctets})
+		for s := range l.Ignored {
+			l.Ignored[s] = l.Ignored[s].Plus(Count{n.IgnoredPackets[s], n.IgnoredOctets[s]})
+		}
+		l.Overflow += n.OverflowPackets
+		l.TableFull += n.TableFull
+		l.RecordBusy += n.RecordBusy
+		l.Deferred += n.ExpiryDeferred
+		l.Samples += n.Samples
+		l.SamplesLost += n.SamplesLost
+		l.Regressions += n.Regressions
+	}
+	return nil
+}
+
+// tableFull counts the packets that have found the table full.
+func (c *Consumer) tableFull() uint64 {
+	var l Ledger
+	for _, p := range c.handles.Points {
+		if c.addPoint(&l, p.Index) != nil {
+			break
+		}
+	}
+	return l.TableFull
+}
+
+// publish lets Ledger see what was read.
+func (c *Consumer) publish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.published = c.counted
+	c.published.Open = c.overflowOpen.Plus(Count{c.sweeper.last.PacketsOpen, c.sweeper.last.OctetsOpen})
+}

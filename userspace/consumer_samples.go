@@ -1,0 +1,80 @@
+package userspace
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+const (
+	// sampledMax bounds the flows whose samples can be stopped; further ones send
+	// all of theirs.
+	sampledMax = 1 << 18
+	// doneBatch is how many flows the program takes in one run (DPI_DONE_BATCH).
+	doneBatch = 32
+)
+
+// sampledFlows knows the keys of flows under classification, by which the
+// programs find them, and what was asked to be stopped.
+type sampledFlows struct {
+	keys map[uint64]bpf.DPIDone // of the iterating goroutine
+
+	mu    *sync.Mutex
+	asked *[]flowPart
+}
+
+type flowPart struct {
+	flowID uint64
+	part   uint32
+}
+
+func newSampledFlows() sampledFlows {
+	return sampledFlows{keys: map[uint64]bpf.DPIDone{}, mu: &sync.Mutex{}, asked: &[]flowPart{}}
+}
+
+func (s *sampledFlows) add(e *bpf.SampleEvent) {
+	if len(s.keys) < sampledMax {
+		s.keys[e.FlowId] = bpf.DPIDone{Key: e.Key, FlowId: e.FlowId, Part: e.Part}
+	}
+}
+
+// forget drops a flow that has ended; a later part of it that is known stays.
+func (s *sampledFlows) forget(flowID uint64, part uint32) {
+	if s.keys[flowID].Part == part {
+		delete(s.keys, flowID)
+	}
+}
+
+// StopSamples implements DPIStopper.
+func (c *Consumer) StopSamples(flowID uint64, part uint32) {
+	s := &c.sampled
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*s.asked = append(*s.asked, flowPart{flowID, part})
+}
+
+// stop tells the programs what was asked since the last time.
+func (s *sampledFlows) stop(program *ebpf.Program) error {
+	s.mu.Lock()
+	asked := *s.asked
+	*s.asked = nil
+	s.mu.Unlock()
+	batch := make([]bpf.DPIDone, 0, doneBatch)
+	for i, a := range asked {
+		if d, known := s.keys[a.flowID]; known && d.Part == a.part {
+			batch = append(batch, d)
+		}
+		if len(batch) == doneBatch || len(batch) > 0 && i == len(asked)-1 {
+			data := unsafe.Slice((*byte)(unsafe.Pointer(&batch[0])), uintptr(len(batch))*unsafe.Sizeof(batch[0]))
+			if _, err := program.Run(&ebpf.RunOptions{Data: data, Repeat: 1}); err != nil {
+				return fmt.Errorf("stop samples of %d flows: %w", len(batch), err)
+			}
+			batch = batch[:0]
+		}
+	}
+	return nil
+}
