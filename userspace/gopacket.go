@@ -6,19 +6,23 @@ import (
 )
 
 // FromGopacket makes a PacketSource of any gopacket data source (pcapgo.Reader,
-// afpacket, pcap, …) whose frames are of the given link type. gopacket's own
-// decoders are not used.
+// afpacket, pcap, …) whose frames are all of the given link type. A source that
+// can reads without a copy. gopacket's own decoders are not used.
 func FromGopacket(source gopacket.PacketDataSource, link layers.LinkType) PacketSource {
-	return &gopacketSource{source, uint32(link)}
+	read := source.ReadPacketData
+	if z, ok := source.(gopacket.ZeroCopyPacketDataSource); ok {
+		read = z.ZeroCopyReadPacketData
+	}
+	return &gopacketSource{read, uint32(link)}
 }
 
 type gopacketSource struct {
-	source gopacket.PacketDataSource
-	link   uint32
+	read func() ([]byte, gopacket.CaptureInfo, error)
+	link uint32
 }
 
 func (s *gopacketSource) ReadPacket(p *CapturedPacket) error {
-	data, info, err := s.source.ReadPacketData()
+	data, info, err := s.read()
 	if err != nil {
 		return err
 	}
