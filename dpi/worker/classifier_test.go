@@ -1,0 +1,161 @@
+//go:build cgo && !nodpi
+
+package worker
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/weirflow/weir/dpi/ndpi"
+	"github.com/weirflow/weir/userspace"
+)
+
+func newClassifier(t testing.TB, h Hello) *Classifier {
+	t.Helper()
+	m, err := ndpi.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClassifier(m, h)
+	t.Cleanup(c.End)
+	return c
+}
+
+// udp is a datagram between ports that mean nothing, or to port 53.
+func udp(destination uint16, payload string) []byte {
+	b := make([]byte, 28, 28+len(payload))
+	b[0], b[8], b[9] = 0x45, 64, 17
+	binary.BigEndian.PutUint16(b[2:], uint16(28+len(payload)))
+	copy(b[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
+	binary.BigEndian.PutUint16(b[20:], 40001)
+	binary.BigEndian.PutUint16(b[22:], destination)
+	binary.BigEndian.PutUint16(b[24:], uint16(8+len(payload)))
+	return append(b, payload...)
+}
+
+const (
+	dnsQuery  = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x03org\x00\x00\x01\x00\x01"
+	dnsAnswer = "\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x01a\x07example\x03org\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x09"
+)
+
+func (c *Classifier) take(id uint64, number uint8, packet []byte) bool {
+	return c.Sample(&userspace.Sample{FlowID: id, Number: number, TimeNs: 1e9, WireLength: uint32(len(packet)), Packet: packet})
+}
+
+func (c *Classifier) verdict(t testing.TB, id uint64) *userspace.L7 {
+	t.Helper()
+	l7, err := ParseVerdict(c.Close(FlowRef{FlowID: id}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l7
+}
+
+// answer turns a datagram to port 53 round.
+func answer() []byte {
+	b := udp(53, dnsAnswer)
+	copy(b[12:], []byte{192, 0, 2, 2, 192, 0, 2, 1})
+	binary.BigEndian.PutUint16(b[20:], 53)
+	binary.BigEndian.PutUint16(b[22:], 40001)
+	return b
+}
+
+func TestDoneIsSaidOnceAndWhenNoMoreCanBeLearnt(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
+	for i, step := range []struct {
+		packet []byte
+		done   bool
+	}{{udp(53, dnsQuery), false}, {answer(), true}, {answer(), false}} {
+		if done := c.take(1, uint8(i), step.packet); done != step.done {
+			t.Errorf("sample %d: done %v", i, done)
+		}
+	}
+	if shown := c.Counts().Shown; shown != 2 {
+		t.Errorf("nDPI was shown %d samples", shown)
+	}
+	if l7 := c.verdict(t, 1); l7.ApplicationName != "DNS" || l7.RequestedServerName != "a.example.org" {
+		t.Errorf("%+v", l7)
+	}
+}
+
+func TestInspectionEndsAtTheNumberOfDissections(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 3, MaxFlows: 10})
+	for i := range 10 {
+		if c.take(1, uint8(i), udp(40003, "zzzzzzzz")) {
+			t.Errorf("sample %d: done is said, although no more samples come", i)
+		}
+	}
+	if shown := c.Counts().Shown; shown != 3 {
+		t.Errorf("nDPI was shown %d samples", shown)
+	}
+	if l7 := c.verdict(t, 1); l7.ApplicationName != "Unknown" || l7.Reason != "" {
+		t.Errorf("%+v", l7)
+	}
+}
+
+func TestTheFlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 3})
+	for _, id := range []uint64{1, 2, 3, 1, 4} { // 2 has to go
+		c.take(id, 0, udp(53, dnsQuery))
+	}
+	if n := c.Counts().Evicted; n != 1 || c.live.n != 3 {
+		t.Errorf("%d evicted, %d live", n, c.live.n)
+	}
+	if e := c.flows[FlowRef{FlowID: 2}]; e == nil || !e.done {
+		t.Error("flow 2 is still inspected")
+	}
+	for id := uint64(1); id <= 4; id++ {
+		if l7 := c.verdict(t, id); l7.ApplicationName != "DNS" {
+			t.Errorf("flow %d: %+v", id, l7)
+		}
+	}
+	if len(c.flows) != 0 || c.live.n != 0 || c.finished.n != 0 {
+		t.Errorf("%d flows are left", len(c.flows))
+	}
+}
+
+func TestVerdictsThatAreNotFetchedAreBounded(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 2})
+	for id := range uint64(100) {
+		c.take(id, 0, udp(53, dnsQuery))
+	}
+	if n := len(c.flows); n != 2*verdictsPerFlow {
+		t.Errorf("%d verdicts are kept", n)
+	}
+}
+
+func TestAfterARestartTheMiddleOfAFlowIsNotInspected(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10, Restarted: true})
+	if !c.take(1, 1, udp(53, dnsQuery)) || c.Counts().Shown != 0 {
+		t.Error("the second sample of an unknown flow is inspected")
+	}
+	if l7 := c.verdict(t, 1); l7.ApplicationName != "Unknown" || l7.Reason != ReasonEngineCrashed {
+		t.Errorf("%+v", l7)
+	}
+	c.take(2, 0, udp(53, dnsQuery))
+	if l7 := c.verdict(t, 2); l7.ApplicationName != "DNS" {
+		t.Errorf("a new flow: %+v", l7)
+	}
+}
+
+func TestAFlowWithoutSamplesSaysSo(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
+	if l7 := c.verdict(t, 1); l7.ApplicationName != "Unknown" || l7.Reason != ReasonNotSampled {
+		t.Errorf("%+v", l7)
+	}
+}
+
+func TestClassifyingAllocatesNothingPerFlow(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
+	query, reply, b := udp(53, dnsQuery), answer(), make([]byte, 0, 1024)
+	id := uint64(0)
+	n := testing.AllocsPerRun(1000, func() {
+		id++
+		c.take(id, 0, query)
+		c.take(id, 1, reply)
+		c.Close(FlowRef{FlowID: id}, b)
+	})
+	if n > 0 {
+		t.Errorf("%v allocations a flow", n)
+	}
+}
