@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	netbpf "golang.org/x/net/bpf"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/loader/filter"
+	"github.com/weirflow/weir/userspace"
+)
+
+// attachSettings are what only attach has.
+type attachSettings struct {
+	direction choice
+	hook      choice
+	mode      choice
+	duration  span
+}
+
+func attachCommand(env *environment) *cli.Command {
+	s := newSettings()
+	a := &attachSettings{
+		direction: choice{[]string{"in", "out", "both"}, "in"},
+		hook:      choice{[]string{"auto", "xdp", "tcx"}, "auto"},
+		mode:      choice{[]string{"auto", "native", "generic"}, "auto"},
+		duration:  span{min: time.Millisecond},
+	}
+	return &cli.Command{
+		Name:      "attach",
+		Usage:     "meter what interfaces receive or send, as it happens",
+		UsageText: "weir attach [OPTIONS] INTERFACE...",
+		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends.\n" +
+			"Needs root, or CAP_BPF and CAP_NET_ADMIN.",
+		Flags: append(s.flags(), a.flags()...),
+		Action: func(c *cli.Context) error {
+			if err := s.read(c); err != nil {
+				return err
+			}
+			if !c.Args().Present() {
+				return &usageError{c.Command.Name, errors.New("name an interface")}
+			}
+			if a.hook.picked == "tcx" && c.IsSet("xdp-mode") {
+				return &usageError{c.Command.Name, errors.New("--xdp-mode means nothing with --hook tcx")}
+			}
+			return attach(c, env, s, a)
+		},
+	}
+}
+
+const categoryAttachment = "Attachment"
+
+func (a *attachSettings) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: "direction", Value: &a.direction, Category: categoryAttachment,
+			Usage: "meter `WHICH` packets: in (received), out (sent) or both"},
+		&cli.GenericFlag{Name: "hook", Value: &a.hook, Category: categoryAttachment,
+			Usage: "meter received packets at `HOOK`: auto, xdp, or tcx, which lives beside other programs"},
+		&cli.GenericFlag{Name: "xdp-mode", Value: &a.mode, Category: categoryAttachment,
+			Usage: "run XDP in `MODE`: auto (native where the driver can, else generic with a warning), native or generic"},
+		&cli.GenericFlag{Name: "duration", Value: &a.duration, Category: categoryAttachment,
+			Usage: "end after `DURATION` (default: when interrupted)"},
+	}
+}
+
+func (a *attachSettings) loaderOptions(s *settings) loader.Options {
+	o := loader.Options{
+		Config:    loader.Config(s.config()),
+		Direction: loader.Direction(a.direction.picked),
+		Hook:      loader.Hook(a.hook.picked),
+		XDPMode:   loader.XDPMode(a.mode.picked),
+	}
+	if s.filter != "" {
+		o.Filter = func(linkType int) ([]netbpf.RawInstruction, error) { return filter.Compile(s.filter, linkType) }
+	}
+	return o
+}
+
+func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (err error) {
+	if s.filter != "" {
+		if _, err := filter.Compile(s.filter, int(bpf.WeirLinkTypeLINK_ETHERNET)); err != nil {
+			return &usageError{c.Command.Name, err}
+		}
+	}
+	attachment, err := loader.Attach(c.Args().Slice(), a.loaderOptions(s))
+	if err != nil {
+		return err
+	}
+	defer func() { err = worst(err, attachment.Close()) }()
+	say := speaker{env.stderr, s.level}
+	for _, warning := range attachment.Warnings() {
+		say.always("warning: %s", warning)
+	}
+	r, err := newMeterRun(env, s)
+	if err != nil {
+		return err
+	}
+	options, err := r.options(c.Context, true)
+	if err != nil {
+		r.close()
+		return err
+	}
+	consumer, err := userspace.NewConsumer(attachment.Handles(), append(options, userspace.WithDetach(attachment.Detach))...)
+	if err != nil {
+		r.close()
+		return err
+	}
+	defer func() { err = worst(err, consumer.Close()) }()
+	say.note("metering %s", strings.Join(attachment.Hooks(), ", "))
+	r.meter(consumer)
+	r.duration = a.duration.d
+	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(attachment, l) }
+	return r.run(c.Context)
+}
+
+// countInterfaces enters what the interfaces counted. It must agree with what
+// was observed where frames are seen as the driver has them; elsewhere the
+// kernel has merged or not yet cut them, and a difference is only told.
+func (r *meterRun) countInterfaces(a *loader.Attachment, l *userspace.Ledger) error {
+	low, high, ok := a.Counters()
+	if !ok {
+		r.say.note("the interface's counters could not be read: ledger line L1 is not checked")
+		return nil
+	}
+	nic := &userspace.Range{Low: userspace.Count(low), High: userspace.Count(high)}
+	l.NIC = nic
+	exact := !slices.ContainsFunc(a.Hooks(), func(hook string) bool { return !strings.HasSuffix(hook, "native XDP") })
+	if within := nic.Low.Packets <= l.Observed.Packets && l.Observed.Packets <= nic.High.Packets; !within {
+		r.say.note("L1: the interfaces counted %d to %d packets and %d were observed; offloads and what the driver counts can make a difference",
+			nic.Low.Packets, nic.High.Packets, l.Observed.Packets)
+	}
+	r.nicIsExact = exact
+	return nil
+}

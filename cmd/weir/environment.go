@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// An environment is what a command has of the world around it, so that a test
+// can give it another.
+type environment struct {
+	stdin  io.Reader
+	stdout io.Writer // flows, and what schema, doctor and version are asked for
+	stderr io.Writer // everything else
+	// terminal tells whether one of the streams is a terminal.
+	terminal func(stream any) bool
+	after    func(time.Duration) <-chan time.Time
+	signals  <-chan os.Signal // SIGINT and SIGTERM
+}
+
+// A verbosity is how much is said on stderr. Errors always are.
+type verbosity int8
+
+const (
+	quiet verbosity = iota - 1
+	normal
+	verbose
+)
+
+// A speaker says things to the user, one line each.
+type speaker struct {
+	to    io.Writer
+	level verbosity
+}
+
+// always says what -q does not silence: errors and losses.
+func (s speaker) always(format string, args ...any) {
+	fmt.Fprintf(s.to, "weir: "+format+"\n", args...)
+}
+
+// note says what is worth knowing.
+func (s speaker) note(format string, args ...any) {
+	if s.level >= normal {
+		s.always(format, args...)
+	}
+}
+
+// detail says what -v asks for.
+func (s speaker) detail(format string, args ...any) {
+	if s.level >= verbose {
+		s.always(format, args...)
+	}
+}

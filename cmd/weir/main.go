@@ -1,0 +1,33 @@
+// Command weir meters network traffic: it turns the packets of an interface or
+// of a capture file into flow records, and accounts for every packet.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+)
+
+func main() {
+	// A reader that leaves, as head does, is reported by the write; it is no
+	// reason to die with a program attached and the ledger unsaid.
+	signal.Ignore(unix.SIGPIPE)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
+	os.Exit(run(&environment{
+		stdin:    os.Stdin,
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		terminal: isTerminal,
+		after:    time.After,
+		signals:  signals,
+	}, os.Args[1:]))
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/weirflow/weir/userspace"
+)
+
+func replayCommand(env *environment) *cli.Command {
+	s := newSettings()
+	return &cli.Command{
+		Name:      "replay",
+		Usage:     "meter the packets of capture files",
+		UsageText: "weir replay [OPTIONS] FILE... | -",
+		Description: "Reads pcap and pcapng, plain or compressed with gzip or zstd; - is standard input.\n" +
+			"Several files are metered in the order given, as if they were one.\n" +
+			"The clock is the packets'. A damaged file ends where the damage begins; the next one goes on.",
+		Flags: s.flags(),
+		Action: func(c *cli.Context) error {
+			if err := s.read(c); err != nil {
+				return err
+			}
+			if !c.Args().Present() {
+				return &usageError{c.Command.Name, errors.New("name a capture file, or - for standard input")}
+			}
+			return replay(c, env, s)
+		},
+	}
+}
+
+func replay(c *cli.Context, env *environment, s *settings) error {
+	in := &captures{paths: c.Args().Slice(), stdin: env.stdin, say: speaker{env.stderr, s.level}}
+	defer in.close()
+	match, err := in.matcher(s.filter)
+	if err != nil {
+		return &usageError{c.Command.Name, err}
+	}
+	r, err := newMeterRun(env, s)
+	if err != nil {
+		return err
+	}
+	options, err := r.options(c.Context, false)
+	if err != nil {
+		r.close()
+		return err
+	}
+	if match != nil {
+		options = append(options, userspace.WithFilter(match))
+	}
+	m, err := userspace.NewMeter(in, options...)
+	if err != nil {
+		r.close()
+		return err
+	}
+	r.meter(m)
+	if s.level > quiet && env.terminal(env.stderr) && !r.outputs.onTerminal(env) {
+		in.bar = newBar(env, in.paths)
+	}
+	r.finish = func(*userspace.Ledger) error { return in.report() }
+	return r.run(c.Context)
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/userspace/feature"
+)
+
+func schemaCommand(env *environment) *cli.Command {
+	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	splt := &number{min: 1, max: bpf.SPLTMax, n: 10}
+	return &cli.Command{
+		Name:      "schema",
+		Usage:     "list every column: type, unit, formula",
+		UsageText: "weir schema [OPTIONS]",
+		Flags: []cli.Flag{
+			&cli.GenericFlag{Name: "format", Value: format, Usage: "`FORMAT`: text or json"},
+			&cli.GenericFlag{Name: "splt", Value: splt, Usage: "as if the first `N` packets were asked for"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
+			}
+			fields := feature.Schema(feature.Options{Statistics: true, SPLT: splt.n, L7: true, Tunnels: true})
+			if format.picked == "json" {
+				return printJSON(env.stdout, fields)
+			}
+			return printSchema(env.stdout, fields)
+		},
+	}
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return ignoreGone(e.Encode(v))
+}
+
+func printSchema(w io.Writer, fields []feature.Field) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "COLUMN\tTYPE\tUNIT\tGROUP\tDEFINITION")
+	for _, f := range fields {
+		unit := f.Unit
+		if unit == "" {
+			unit = "-"
+		}
+		fmt.Fprintln(t, strings.Join([]string{f.Name, f.Type, unit, f.Group, f.Definition}, "\t"))
+	}
+	return ignoreGone(t.Flush())
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/feature"
+	"github.com/weirflow/weir/userspace/sink"
+)
+
+// settings are what attach and replay have in common.
+type settings struct {
+	outputs     []string
+	idle        span
+	active      span
+	accounting  choice
+	splt        number
+	dissections number
+	octets      number
+	maxFlows    number
+	maxLoss     percentage
+	statistics  bool
+	tunnels     bool
+	filter      string
+	level       verbosity
+}
+
+func newSettings() *settings {
+	d := userspace.DefaultConfig()
+	return &settings{
+		idle:        span{d: d.IdleTimeout},
+		active:      span{d: d.ActiveTimeout},
+		accounting:  choice{words: []string{"link", "ip", "transport", "payload"}, picked: "link"},
+		splt:        number{max: bpf.SPLTMax},
+		dissections: number{max: 255, n: dpi.DefaultDissections},
+		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
+		maxFlows:    number{min: 1, max: 1 << 30, n: d.MaxFlows},
+	}
+}
+
+const (
+	categoryOutput = "Output"
+	categoryFlows  = "Flows"
+)
+
+// flags are the flags that set s. Some are read back by read.
+func (s *settings) flags() []cli.Flag {
+	return slices.Concat(s.flowFlags(), []cli.Flag{
+		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; may be repeated (default: a table on a terminal, else ndjson)"},
+		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
+			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not written"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: categoryOutput,
+			Usage: "say nothing but errors and losses: no summary, no progress"},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Category: categoryOutput,
+			Usage: "say more of what is done"},
+	})
+}
+
+func (s *settings) flowFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.GenericFlag{Name: "idle-timeout", Value: &s.idle, Category: categoryFlows,
+			Usage: "close a flow after `DURATION` without a packet"},
+		&cli.GenericFlag{Name: "active-timeout", Value: &s.active, Category: categoryFlows,
+			Usage: "split a flow that has lasted `DURATION`"},
+		&cli.GenericFlag{Name: "accounting", Value: &s.accounting, Category: categoryFlows,
+			Usage: "count a packet's octets from its `LAYER` on: link, ip, transport or payload"},
+		&cli.BoolFlag{Name: "statistics", Category: categoryFlows,
+			Usage: "add packet size, inter-arrival time and TCP flag statistics"},
+		&cli.GenericFlag{Name: "splt", Value: &s.splt, Category: categoryFlows,
+			Usage: "add size, gap and direction of the first `N` packets, at most 20"},
+		&cli.GenericFlag{Name: "dissections", Value: &s.dissections, Category: categoryFlows,
+			Usage: "show nDPI at most `N` packets of a flow, 0 to leave it out"},
+		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
+			Usage: "cut packets for nDPI at `N` octets"},
+		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
+			Usage: "meter what is inside tunnels (GRE, VXLAN, GTP-U, …); =false for the tunnels themselves"},
+		&cli.StringFlag{Name: "filter", Aliases: []string{"f"}, Category: categoryFlows,
+			Usage: "meter only packets that match `EXPRESSION`, in the language of tcpdump"},
+		&cli.GenericFlag{Name: "max-flows", Value: &s.maxFlows, Category: categoryFlows,
+			Usage: "keep at most `N` flows open"},
+	}
+}
+
+// read takes over what the flags do not set themselves, and refuses what does
+// not go together.
+func (s *settings) read(c *cli.Context) error {
+	s.outputs = c.StringSlice("output")
+	s.statistics, s.tunnels, s.filter = c.Bool("statistics"), c.Bool("decode-tunnels"), c.String("filter")
+	switch {
+	case c.Bool("quiet") && c.Bool("verbose"):
+		return &usageError{c.Command.Name, errors.New("--quiet and --verbose contradict each other")}
+	case c.Bool("quiet"):
+		s.level = quiet
+	case c.Bool("verbose"):
+		s.level = verbose
+	}
+	if !dpi.Available() {
+		if c.IsSet("dissections") && s.dissections.n > 0 {
+			return &usageError{c.Command.Name, fmt.Errorf("--dissections %d: %w", s.dissections.n, dpi.ErrNotAvailable)}
+		}
+		s.dissections.n = 0
+	}
+	config := s.config()
+	if err := errors.Join(config.Validate(), checkOutputs(s.outputs)); err != nil {
+		return &usageError{c.Command.Name, err}
+	}
+	return nil
+}
+
+// checkOutputs refuses outputs that do not exist, or would mix.
+func checkOutputs(specs []string) error {
+	seen := map[string]bool{}
+	for _, spec := range specs {
+		_, path, err := sink.Parse(spec)
+		if err != nil {
+			return err
+		}
+		if path != "-" {
+			path = filepath.Clean(path)
+		}
+		if seen[path] {
+			return fmt.Errorf("output %q: another output goes to the same place", spec)
+		}
+		seen[path] = true
+	}
+	return nil
+}
+
+func (s *settings) config() userspace.Config {
+	return userspace.Config{
+		IdleTimeout:   s.idle.d,
+		ActiveTimeout: s.active.d,
+		Accounting:    bpf.Accounting(s.accounting.index()),
+		Statistics:    s.statistics,
+		SPLT:          s.splt.n,
+		Samples:       s.dissections.n,
+		SampleOctets:  s.octets.n,
+		DecodeTunnels: s.tunnels,
+		MaxFlows:      s.maxFlows.n,
+	}
+}
+
+func (s *settings) columns() []feature.Column {
+	return feature.Columns(feature.Options{
+		Statistics: s.statistics,
+		SPLT:       s.splt.n,
+		L7:         s.dissections.n > 0,
+		Tunnels:    s.tunnels,
+	})
+}
