@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/feature"
+	"github.com/weirflow/weir/userspace/pcapfile"
+)
+
+// row is a flow by column. Numbers are float64, lists []float64.
+type row map[string]any
+
+// A testCase is one answer of the reference and how to get weir's.
+type testCase struct {
+	name    string
+	answer  string
+	capture string
+	config  userspace.Config
+	l7      bool
+	facts
+}
+
+// newCase takes the options from the answer's name, as shared with captures:
+// NAME.accounting_1.jsonl, NAME.decodetunnels_0.jsonl.
+func newCase(answer string, l7 bool) (*testCase, error) {
+	c := &testCase{answer: answer, config: userspace.DefaultConfig(), l7: l7}
+	c.facts = facts{linkTypes: map[uint32]bool{}, shortest: math.MaxInt}
+	c.config.Statistics, c.config.SPLT = true, bpf.SPLTMax
+	if l7 {
+		c.config.Samples = 20
+	}
+	c.name = strings.TrimSuffix(answer, ".jsonl")
+	for c.capture == "" {
+		for _, path := range []string{c.name, c.name + ".pcap", c.name + ".pcapng"} {
+			if info, err := os.Stat(path); err == nil && !info.IsDir() {
+				c.capture = path
+				return c, nil
+			}
+		}
+		dot := strings.LastIndexByte(c.name, '.')
+		if dot < 0 {
+			return nil, fmt.Errorf("no capture for %s", answer)
+		}
+		if err := c.option(c.name[dot+1:]); err != nil {
+			return nil, fmt.Errorf("options of %s: %w", answer, err)
+		}
+		c.name = c.name[:dot]
+	}
+	return c, nil
+}
+
+// option sets what NAME_VALUE says; what does not shape weir's flows is passed
+// over.
+func (c *testCase) option(text string) error {
+	text = strings.TrimPrefix(text, "statistical_")
+	name, value, _ := strings.Cut(text, "_")
+	n, err := strconv.Atoi(value)
+	switch name {
+	case "accounting":
+		c.config.Accounting = bpf.Accounting(n)
+	case "decodetunnels":
+		c.config.DecodeTunnels = n == 1
+	case "splt":
+		c.config.SPLT = n
+	default:
+		return nil
+	}
+	return err
+}
+
+// reference reads the answer.
+func (c *testCase) reference() (rows []row, err error) {
+	f, err := os.Open(c.answer)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		r := row{}
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			return nil, err
+		}
+		for name, v := range r {
+			if list, ok := v.([]any); ok {
+				r[name] = floats(list)
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows, lines.Err()
+}
+
+func floats(list []any) []float64 {
+	out := make([]float64, len(list))
+	for i, v := range list {
+		out[i], _ = v.(float64)
+	}
+	return out
+}
+
+// ours meters the capture.
+func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
+	packets, err := pcapfile.Open(c.capture)
+	if err != nil {
+		return nil, err
+	}
+	defer packets.Close()
+	opts := []userspace.Option{userspace.WithConfig(c.config)}
+	var w *dpi.Worker
+	if c.l7 {
+		if w, err = dpi.Start(ctx, dpi.Options{Dissections: 20}); err != nil {
+			return nil, err
+		}
+		defer func() { err = firstError(err, w.Close()) }()
+		opts = append(opts, userspace.WithSamples(w.Sample))
+	}
+	meter, err := userspace.NewMeter(&watching{PacketSource: packets, facts: &c.facts}, opts...)
+	if err != nil {
+		return nil, err
+	}
+	var source userspace.Source = meter
+	if w != nil {
+		source = w.Wrap(meter, meter)
+	}
+	columns := feature.Columns(feature.Options{Statistics: true, SPLT: c.config.SPLT, L7: c.l7, Tunnels: true})
+	for f, err := range source.Flows(ctx) {
+		if err != nil {
+			return rows, err
+		}
+		rows = append(rows, rowOf(columns, &feature.Row{Flow: f, ID: uint64(len(rows))}))
+	}
+	ledger := source.Ledger()
+	return rows, ledger.Check()
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func rowOf(columns []feature.Column, f *feature.Row) row {
+	r := row{}
+	for i := range columns {
+		switch c := &columns[i]; {
+		case c.Uint != nil:
+			r[c.Name] = float64(c.Uint(f))
+		case c.Int != nil:
+			r[c.Name] = float64(c.Int(f))
+		case c.Float != nil:
+			r[c.Name] = c.Float(f)
+		case c.Text != nil:
+			r[c.Name] = string(c.Text(nil, f))
+		case c.List != nil:
+			list := make([]float64, c.List.Length)
+			for j := range list {
+				list[j] = c.List.At(f, j)
+			}
+			r[c.Name] = list
+		}
+	}
+	return r
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strings"
+)
+
+// identity is what a flow is paired by.
+func identity(r row) string {
+	return fmt.Sprintf("%v:%v>%v:%v/%v vlan %v at %.0f", r["src_ip"], r["src_port"], r["dst_ip"], r["dst_port"],
+		r["protocol"], r["vlan_id"], r["bidirectional_first_seen_ms"])
+}
+
+func (c *testCase) compare(ctx context.Context, r *report) error {
+	reference, err := c.reference()
+	if err != nil {
+		return err
+	}
+	ours, err := c.ours(ctx)
+	if err != nil {
+		return err
+	}
+	result := result{name: filepath.Base(c.answer), reference: len(reference), ours: len(ours), undecoded: undecoded(reference)}
+	left := map[string][]row{}
+	for _, o := range ours {
+		left[identity(o)] = append(left[identity(o)], o)
+	}
+	for _, want := range reference {
+		id := identity(want)
+		if len(left[id]) == 0 {
+			result.add(difference{flow: id, column: "(flow)", want: "here", got: "missing", rule: c.missingRule(want)})
+			continue
+		}
+		got := left[id][0]
+		left[id] = left[id][1:]
+		result.paired++
+		c.columns(&result, id, want, got)
+	}
+	for id, rows := range left {
+		for _, o := range rows {
+			result.add(difference{flow: id, column: "(flow)", want: "none", got: "here", rule: c.extraRule(o)})
+		}
+	}
+	r.results = append(r.results, result)
+	return nil
+}
+
+// undecoded tells whether the reference looked into a tunnel that weir does not
+// decode yet: CAPWAP or TZSP.
+func undecoded(reference []row) bool {
+	for _, r := range reference {
+		if id := number(r, "tunnel_id"); id == 2 || id == 3 {
+			return true
+		}
+	}
+	return false
+}
+
+// columns compares what both have.
+func (c *testCase) columns(r *result, id string, want, got row) {
+	equal := true
+	for name, w := range want {
+		g, ours := got[name]
+		if name == "id" || !ours || same(name, w, g) {
+			continue
+		}
+		equal = false
+		r.add(difference{flow: id, column: name, want: fmt.Sprint(w), got: fmt.Sprint(g), rule: c.columnRule(name, w, g, got)})
+	}
+	if equal {
+		r.equal++
+	}
+}
+
+// relative is how far two ways to compute the same mean may differ.
+const relative = 1e-9
+
+// same compares under the tolerances of the fields' definition: means and
+// deviations to 1e-9, gaps within the millisecond that the reference truncates
+// to.
+func same(name string, want, got any) bool {
+	switch w := want.(type) {
+	case []float64:
+		g, ok := got.([]float64)
+		if !ok || len(w) != len(g) {
+			return false
+		}
+		for i := range w {
+			if !sameNumber(name, w[i], g[i]) {
+				return false
+			}
+		}
+		return true
+	case float64:
+		g, ok := got.(float64)
+		return ok && sameNumber(name, w, g)
+	}
+	return want == got
+}
+
+func sameNumber(name string, want, got float64) bool {
+	tolerance := relative * math.Max(math.Abs(want), math.Abs(got))
+	if strings.Contains(name, "piat_ms") {
+		tolerance = 1
+	}
+	return math.Abs(want-got) <= tolerance
+}

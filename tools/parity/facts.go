@@ -1,0 +1,52 @@
+package main
+
+import (
+	"encoding/binary"
+
+	"github.com/weirflow/weir/userspace"
+)
+
+const (
+	linkEthernet = 1
+	linkSLL2     = 276
+)
+
+// leastFrame is what the reference wants a frame to have behind an Ethernet
+// header of 14 octets: 28 more.
+const leastFrame = 42
+
+// facts is what of a capture the rules go by, read off its frames.
+type facts struct {
+	linkTypes    map[uint32]bool
+	shortest     int  // frame
+	cut          bool // some frame was not captured whole
+	regressed    bool // some frame is older than the one before
+	unknownTypes bool // some Ethertype is none that weir knows to carry IP
+}
+
+// watching hands packets through and gathers facts.
+type watching struct {
+	userspace.PacketSource
+	facts  *facts
+	latest uint64
+}
+
+func (w *watching) ReadPacket(p *userspace.CapturedPacket) error {
+	if err := w.PacketSource.ReadPacket(p); err != nil {
+		return err
+	}
+	f := w.facts
+	f.linkTypes[p.LinkType] = true
+	f.shortest = min(f.shortest, len(p.Data))
+	f.cut = f.cut || int(p.Length) > len(p.Data)
+	f.regressed = f.regressed || p.TimeNs < w.latest
+	w.latest = max(w.latest, p.TimeNs)
+	if p.LinkType == linkEthernet && len(p.Data) >= 14 {
+		switch t := binary.BigEndian.Uint16(p.Data[12:]); {
+		case t < 0x600, t == 0x0800, t == 0x86dd, t == 0x8100, t == 0x88a8, t == 0x9100, t == 0x8847, t == 0x8848, t == 0x8864:
+		default:
+			f.unknownTypes = true
+		}
+	}
+	return nil
+}
