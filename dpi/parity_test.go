@@ -97,13 +97,20 @@ func readAnswers(t *testing.T, path string) []answer {
 	return answers
 }
 
+// onPurpose is flows, by file and key, whose verdict differs from the
+// reference's, and why.
+var onPurpose = map[string]string{
+	"quoting.default.jsonl 10.0.0.1:1111>10.0.0.2:80/6 vlan 0 at 1700000000000": "no acknowledgement lies between request and response; " +
+		"nDPI 4.2 alone then misses the content type",
+}
+
 // TestLabelsEqualTheReference holds the verdicts against those of the reference
 // on nDPI 4.2, flow by flow.
 func TestLabelsEqualTheReference(t *testing.T) {
 	needNDPI(t)
-	paths, _ := filepath.Glob("../../shared/captures/nfstream/*.jsonl")
+	paths, _ := filepath.Glob("../../shared/captures/*/*.jsonl")
 	if len(paths) == 0 {
-		t.Skip("no captures with the reference's answers at ../../shared/captures/nfstream")
+		t.Skip("no captures with the reference's answers at ../../shared/captures")
 	}
 	if v := dpi.Version(); !strings.HasPrefix(v, "4.2") {
 		t.Skipf("the answers are nDPI 4.2's, this is %s", v)
@@ -114,15 +121,24 @@ func TestLabelsEqualTheReference(t *testing.T) {
 		paired += p
 		same += s
 	}
-	share := 100 * float64(same) / float64(paired)
-	t.Logf("%d flows paired, %d equal in all nine columns: %.3f %%", paired, same, share)
-	if share < 99.5 {
-		t.Errorf("%.3f %% of the flows are labelled as the reference does, want 99.5", share)
+	t.Logf("%d flows paired, %d equal in all nine columns: %.3f %%", paired, same, 100*float64(same)/float64(paired))
+	if paired < 3000 {
+		t.Errorf("%d flows have a partner in the answers, want 3000", paired)
 	}
 }
 
+// captureOf is the capture that the answers in a file are about: "x.pcap.jsonl"
+// is beside "x.pcap", and so is "x.option.jsonl".
+func captureOf(answers string) string {
+	path := strings.TrimSuffix(answers, ".jsonl")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	return strings.TrimSuffix(path, filepath.Ext(path)) + ".pcap"
+}
+
 // openMeter is a meter over a capture, with nfstream's dissections.
-func openMeter(t testing.TB, path string, w *dpi.Worker) *userspace.Meter {
+func openMeter(t testing.TB, path string, w *dpi.Worker, tunnels bool) *userspace.Meter {
 	t.Helper()
 	packets, err := pcapfile.Open(path)
 	if err != nil {
@@ -130,7 +146,7 @@ func openMeter(t testing.TB, path string, w *dpi.Worker) *userspace.Meter {
 	}
 	t.Cleanup(func() { packets.Close() })
 	c := userspace.DefaultConfig()
-	c.Samples = dpi.DefaultDissections
+	c.Samples, c.DecodeTunnels = dpi.DefaultDissections, tunnels
 	m, err := userspace.NewMeter(packets, userspace.WithConfig(c), userspace.WithSamples(w.Sample))
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +161,7 @@ func compare(t *testing.T, path string) (paired, same int) {
 	}
 	w := start(t, dpi.Options{})
 	defer w.Close()
-	m := openMeter(t, strings.TrimSuffix(path, ".jsonl"), w)
+	m := openMeter(t, captureOf(path), w, !strings.Contains(path, "decodetunnels_0"))
 	for f, err := range w.Wrap(m, m).Flows(context.Background()) {
 		if err != nil {
 			t.Logf("%s: %v", filepath.Base(path), err)
@@ -162,7 +178,11 @@ func compare(t *testing.T, path string) (paired, same int) {
 			same++
 			continue
 		}
-		t.Logf("%s: %s\n\twant %s\n\tgot  %s", filepath.Base(path), a.key(), left[0].labels(), a.labels())
+		if why := onPurpose[filepath.Base(path)+" "+a.key()]; why != "" {
+			t.Logf("%s: %s differs: %s", filepath.Base(path), a.key(), why)
+			continue
+		}
+		t.Errorf("%s: %s\n\twant %s\n\tgot  %s", filepath.Base(path), a.key(), left[0].labels(), a.labels())
 	}
 	for key, left := range want {
 		if len(left) > 0 {

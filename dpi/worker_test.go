@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -378,18 +379,22 @@ func TestTheProcessHasNoPrivileges(t *testing.T) {
 
 // parent starts a worker, says so, and waits to be killed.
 func parent() int {
-	if _, err := dpi.Start(context.Background(), dpi.Options{Command: []string{"fake"}}); err != nil {
+	w, err := dpi.Start(context.Background(), dpi.Options{Command: []string{"fake"}})
+	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	fmt.Println("ready")
+	fmt.Printf("ready, confined %v\n", w.Stats().Confined)
 	time.Sleep(time.Hour)
 	return 0
 }
 
-func TestTheProcessDiesWithItsParent(t *testing.T) {
+// startParent runs a parent of a worker from the binary, and returns what it
+// says.
+func startParent(t *testing.T, binary string) (*exec.Cmd, string) {
+	t.Helper()
 	needNDPI(t)
-	cmd := exec.Command("/proc/self/exe", "parent")
+	cmd := exec.Command(binary, "parent")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -397,10 +402,19 @@ func TestTheProcessDiesWithItsParent(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said := make([]byte, 100)
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	said := make([]byte, 200)
 	n, _ := out.Read(said)
-	if string(said[:n]) != "ready\n" {
-		t.Fatalf("%s", said[:n])
+	return cmd, strings.TrimSpace(string(said[:n]))
+}
+
+func TestTheProcessDiesWithItsParent(t *testing.T) {
+	cmd, said := startParent(t, "/proc/self/exe")
+	if !strings.HasPrefix(said, "ready") {
+		t.Fatal(said)
 	}
 	pids := children(t, cmd.Process.Pid)
 	if len(pids) != 1 {
@@ -417,4 +431,26 @@ func TestTheProcessDiesWithItsParent(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Errorf("process %d outlived its parent", pids[0])
+}
+
+// Root may execute another user's file that is for its owner only, as after
+// "make" and "sudo weir" under a strict umask; without capabilities it may not.
+func TestABinaryForItsOwnerOnlyStillClassifies(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("making a file another user's needs root")
+	}
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "weir")
+	if err := os.WriteFile(binary, self, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(binary, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if _, said := startParent(t, binary); said != "ready, confined false" {
+		t.Error(said)
+	}
 }
