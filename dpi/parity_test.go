@@ -47,9 +47,6 @@ type answer struct {
 	Content    string `json:"content_type"`
 }
 
-// confidence42 is nDPI 4.2's numbers, which the answers hold, in weir's.
-var confidence42 = [...]uint8{0: 0, 1: 1, 2: 7, 3: 5, 4: 6}
-
 func (a *answer) key() string {
 	return fmt.Sprintf("%s:%d>%s:%d/%d vlan %d at %d", a.SrcIP, a.SrcPort, a.DstIP, a.DstPort, a.Protocol, a.VLAN, a.FirstMs)
 }
@@ -88,7 +85,6 @@ func readAnswers(t *testing.T, path string) []answer {
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
 			t.Fatal(err)
 		}
-		a.Confidence = confidence42[a.Confidence]
 		answers = append(answers, a)
 	}
 	if err := lines.Err(); err != nil {

@@ -25,9 +25,10 @@ type L7 struct {
 	ApplicationName         string
 	ApplicationCategoryName string
 	ApplicationIsGuessed    bool
-	// ApplicationConfidence is nDPI's, in numbers of weir's own that do not
-	// depend on its release: 0 unknown, 1 match by port, 2 nBPF, 3 partial DPI,
-	// 4 partial DPI from cache, 5 DPI cache, 6 DPI, 7 match by IP.
+	// ApplicationConfidence is nDPI's, in numbers that do not depend on its
+	// release: those of 4.2, and behind them what newer ones added. 0 unknown, 1
+	// match by port, 2 match by IP, 3 DPI cache, 4 DPI, 5 partial DPI, 6 partial
+	// DPI from cache, 7 nBPF.
 	ApplicationConfidence uint8
 	RequestedServerName   string
 	ClientFingerprint     string

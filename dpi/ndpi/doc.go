@@ -32,8 +32,7 @@ const PacketMax = 1<<16 - 1
 // dropped; they are valid until the Module's next Finish.
 type Result struct {
 	Guessed bool
-	// Confidence is in weir's numbers: 0 unknown, 1 match by port, 2 nBPF, 3
-	// partial DPI, 4 partial DPI from cache, 5 DPI cache, 6 DPI, 7 match by IP.
+	// Confidence is in the numbers of userspace.L7.
 	Confidence        uint8
 	ApplicationName   []byte // master and application, as in "TLS.GitHub"
 	CategoryName      []byte

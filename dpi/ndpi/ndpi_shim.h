@@ -18,16 +18,17 @@ enum weir_ndpi_state {
 	WEIR_NDPI_MEMORY = 8,   /* no memory for the flow */
 };
 
-/* Confidence in numbers of our own, since nDPI renumbers its own. */
+/* Confidence in numbers of our own, since nDPI renumbers its own: those of 4.2,
+ * which distributions ship, and behind them what newer releases added. */
 enum weir_confidence {
 	WEIR_CONFIDENCE_UNKNOWN = 0,
 	WEIR_CONFIDENCE_PORT = 1,
-	WEIR_CONFIDENCE_NBPF = 2,
-	WEIR_CONFIDENCE_PARTIAL = 3,
-	WEIR_CONFIDENCE_PARTIAL_CACHE = 4,
-	WEIR_CONFIDENCE_CACHE = 5,
-	WEIR_CONFIDENCE_DPI = 6,
-	WEIR_CONFIDENCE_IP = 7,
+	WEIR_CONFIDENCE_IP = 2,
+	WEIR_CONFIDENCE_CACHE = 3,
+	WEIR_CONFIDENCE_DPI = 4,
+	WEIR_CONFIDENCE_PARTIAL = 5,
+	WEIR_CONFIDENCE_PARTIAL_CACHE = 6,
+	WEIR_CONFIDENCE_NBPF = 7,
 };
 
 /* The verdict over a flow. Strings end in 0 and are as nDPI holds them, not

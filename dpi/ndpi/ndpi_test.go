@@ -67,7 +67,7 @@ func TestAVerdictOfEveryKind(t *testing.T) {
 		check   func(r *Result) bool
 	}{
 		"by dissection": {[][]byte{udp(5000, 53, dnsQuery)}, func(r *Result) bool {
-			return string(r.ApplicationName) == "DNS" && r.Confidence == 6 && !r.Guessed && string(r.ServerName) == "a.example.org"
+			return string(r.ApplicationName) == "DNS" && r.Confidence == 4 && !r.Guessed && string(r.ServerName) == "a.example.org"
 		}},
 		"by port": {[][]byte{tcp(5000, 22, 1, "")}, func(r *Result) bool {
 			return string(r.ApplicationName) == "SSH" && r.Confidence == 1 && r.Guessed

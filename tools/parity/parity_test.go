@@ -66,10 +66,3 @@ func TestLabelsEqualTheReference(t *testing.T) {
 		t.Errorf("%.3f %% of %d flows have the reference's labels, want 99.5", 100*share, paired)
 	}
 }
-
-// labels are the L7 columns.
-var labels = map[string]bool{
-	"application_name": true, "application_category_name": true, "application_is_guessed": true,
-	"application_confidence": true, "requested_server_name": true, "client_fingerprint": true,
-	"server_fingerprint": true, "user_agent": true, "content_type": true,
-}
