@@ -1,0 +1,74 @@
+# make help tells what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test checks nocgo tests fuzz bench parity generate check-generate clean
+
+# Looked up where it is used: setup may have installed it a line before.
+GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# Tests that need root get it by themselves; nothing is compiled as root.
+AS_ROOT = $(if $(filter 0,$(shell id -u)),,-exec "sudo -E env PATH=$(dir $(GO)):$(PATH)")
+TIMEOUT ?= 10m
+T ?= 30s
+CAPTURES ?= ../shared/captures
+
+help: ## Tell what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing, through apt
+	@tools/setup/setup.sh
+
+build: setup ## Build bin/weir
+	$(GO) build -o bin/weir ./cmd/weir
+
+demo: build ## Meter real servers and clients in two network namespaces
+	@tools/demo/demo.sh bin/weir
+
+test: checks $(if $(CI),shortfuzz) tests ## Run all checks and tests, those that need root included
+
+checks: setup
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	$(GO) mod tidy -diff
+	$(GO) vet ./...
+	$(GO) vet -tags nodpi ./...
+	$(GO) build ./...
+	CGO_ENABLED=0 $(GO) build ./...
+	@tools/setup/generate.sh --check
+
+# All tests, then those of the library and of the program once more as they are
+# built without cgo. Packages one after the other: several make namespaces and
+# measure. A skipped test fails the run.
+tests: setup
+	@run() { "$$@" $(GO) test -json -count=1 -p 1 -timeout $(TIMEOUT) $(AS_ROOT) $${packages}; }; \
+	{ status=0; \
+	  packages=./... run env || status=1; \
+	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
+	  exit $$status; } | $(GO) run ./tools/tally
+
+fuzz: setup ## Fuzz every target, each for T=30s
+	@git grep -hoE '^func Fuzz\w+' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
+	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | while IFS=: read -r file target; do \
+		echo "fuzz $${target#func } in $$(dirname $$file) for $(T)"; \
+		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "./$$(dirname $$file)" </dev/null; \
+	done
+
+.PHONY: shortfuzz
+shortfuzz: checks
+	@$(MAKE) --no-print-directory fuzz T=5s
+
+bench: setup ## Print ratios of speed, measured side by side
+	$(GO) run ./tools/bench
+
+parity: setup ## Compare with nfstream's answers in CAPTURES
+	$(GO) run ./tools/parity $(CAPTURES)/nfstream $(CAPTURES)/cases
+
+generate: setup ## Compile the BPF objects anew
+	tools/setup/generate.sh
+
+check-generate: setup ## Tell whether the committed BPF objects are what the sources give
+	tools/setup/generate.sh --check
+
+clean: ## Remove what was built
+	rm -rf bin build

@@ -1,0 +1,38 @@
+#!/bin/bash
+# Compiles the BPF objects anew. With --check, tells whether the committed ones
+# are what the sources give, byte for byte, and leaves the tree as it was.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+go=$(tools/setup/go.sh)
+packages=(bpf tools/flowgen)
+
+if [ "${1:-}" != --check ]; then
+	for package in "${packages[@]}"; do "$go" generate "./$package"; done
+	exit
+fi
+
+# Another release of the same compiler may well choose other instructions.
+pinned=19.1.7
+have=$(clang-19 -dumpversion)
+if [ "$have" != $pinned ]; then
+	echo "check-generate: not compared: the committed objects were compiled by clang $pinned, and clang $have is here" >&2
+	[ "${CI:-}" != true ] || exit 1
+	exit 0
+fi
+
+# The compilation runs in a copy: an interruption cannot leave half an object.
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+cp --parents go.mod go.sum "$copy"
+for package in "${packages[@]}"; do cp -r --parents "$package" "$copy"; done
+status=0
+for package in "${packages[@]}"; do
+	(cd "$copy" && "$go" generate "./$package")
+	for file in "$package"/*_bpfel.go "$package"/*_bpfel.o; do
+		if ! cmp "$file" "$copy/$file"; then
+			echo "check-generate: $file is not what its sources give: run make generate and commit the result" >&2
+			status=1
+		fi
+	done
+done
+exit $status
