@@ -63,15 +63,14 @@ func (a *Attachment) start(o *Options) error {
 	if err := a.load(o); err != nil {
 		return err
 	}
-	if err := a.counters.open(a); err != nil {
-		return err
-	}
+	a.counters.take(a, &a.counters.before)
 	for i, p := range a.ports {
 		if err := a.attachPort(i, p, o); err != nil {
 			return err
 		}
 	}
-	return a.counters.opened(a)
+	a.counters.take(a, &a.counters.begun)
+	return nil
 }
 
 func (o *Options) receives() bool { return o.Direction != DirectionOut }
@@ -207,14 +206,16 @@ func (a *Attachment) Detach() error {
 		return nil
 	}
 	a.detached = true
-	errs := []error{a.counters.closing(a)}
+	a.counters.take(a, &a.counters.ending)
+	var errs []error
 	for _, l := range a.links {
 		if err := l.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("detach: %w", err))
 		}
 	}
 	waitForPrograms()
-	return errors.Join(append(errs, a.counters.close(a))...)
+	a.counters.take(a, &a.counters.ended)
+	return errors.Join(errs...)
 }
 
 // membarrierGlobal is MEMBARRIER_CMD_GLOBAL: returns after an RCU grace period.

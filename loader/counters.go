@@ -23,33 +23,16 @@ func after(now, then uint64) uint64 {
 type interval struct {
 	before, begun Counters // around the attaching
 	ending, ended Counters // around the detaching
-	isOpen, over  bool
+	err           error    // the first reading that was not to be had
 }
 
-func (i *interval) open(a *Attachment) (err error) {
-	i.before, err = a.read()
-	return err
-}
-
-func (i *interval) opened(a *Attachment) (err error) {
-	i.begun, err = a.read()
-	i.isOpen = err == nil
-	return err
-}
-
-func (i *interval) closing(a *Attachment) (err error) {
-	if i.isOpen {
-		i.ending, err = a.read()
+// take keeps a reading.
+func (i *interval) take(a *Attachment, into *Counters) {
+	c, err := a.read()
+	if err != nil && i.err == nil {
+		i.err = err
 	}
-	return err
-}
-
-func (i *interval) close(a *Attachment) (err error) {
-	if i.isOpen {
-		i.ended, err = a.read()
-		i.over = err == nil
-	}
-	return err
+	*into = c
 }
 
 // read adds up the counters of the observed direction over the interfaces.
@@ -75,20 +58,15 @@ func (a *Attachment) read() (sum Counters, err error) {
 
 // Counters is what the interfaces themselves have counted since the attachment,
 // until now or the detachment, in the observed direction and summed up: the true
-// value lies between low and high, both included. ok is false if it cannot be
+// value lies between low and high, both included. The error says why it cannot be
 // known, as when an interface is gone.
-func (a *Attachment) Counters() (low, high Counters, ok bool) {
+func (a *Attachment) Counters() (low, high Counters, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i := &a.counters
-	switch {
-	case !i.isOpen:
-		return low, high, false
-	case i.over:
-		return i.ending.minus(i.begun), i.ended.minus(i.before), true
-	case a.detached:
-		return low, high, false
+	if !a.detached {
+		i.take(a, &i.ending)
+		i.ended = i.ending
 	}
-	now, err := a.read()
-	return now.minus(i.begun), now.minus(i.before), err == nil
+	return i.ending.minus(i.begun), i.ended.minus(i.before), i.err
 }
