@@ -31,14 +31,26 @@ func currentCapabilities() capabilities {
 	return 0
 }
 
-// missing lists what loading and attaching need and the set lacks.
-// CAP_SYS_ADMIN stands for CAP_BPF, as the kernel takes it.
+// required is what loading and attaching take. CAP_PERFMON is for the verifier:
+// without it, it refuses to add a variable to a packet pointer, as reading an
+// IP header with options must.
+var required = []struct {
+	bit  int
+	name string
+	// CAP_SYS_ADMIN stands for it, as before Linux 5.8.
+	byAdmin bool
+}{
+	{unix.CAP_BPF, "CAP_BPF", true},
+	{unix.CAP_PERFMON, "CAP_PERFMON", true},
+	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
+}
+
+// missing lists what the set lacks of it.
 func (c capabilities) missing() (names []string) {
-	if !c.has(unix.CAP_BPF) && !c.has(unix.CAP_SYS_ADMIN) {
-		names = append(names, "CAP_BPF")
-	}
-	if !c.has(unix.CAP_NET_ADMIN) {
-		names = append(names, "CAP_NET_ADMIN")
+	for _, r := range required {
+		if !c.has(r.bit) && !(r.byAdmin && c.has(unix.CAP_SYS_ADMIN)) {
+			names = append(names, r.name)
+		}
 	}
 	return names
 }

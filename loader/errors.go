@@ -38,8 +38,8 @@ func (e *PermissionError) Error() string {
 	if len(e.Missing) == 0 {
 		return fmt.Sprintf("%s: the kernel refuses although the capabilities are there: a security module, a container's seccomp filter or lockdown forbids it (%v)", e.Operation, errorText(e.Err))
 	}
-	return fmt.Sprintf("%s: %s missing: run as root, or grant the program CAP_BPF and CAP_NET_ADMIN (setcap cap_bpf,cap_net_admin+ep)",
-		e.Operation, strings.Join(e.Missing, " and "))
+	return fmt.Sprintf("%s: %s missing: run as root, or give the program its capabilities (setcap cap_bpf,cap_perfmon,cap_net_admin+ep)",
+		e.Operation, strings.Join(e.Missing, ", "))
 }
 
 func (e *PermissionError) Unwrap() error { return e.Err }

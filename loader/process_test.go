@@ -1,0 +1,236 @@
+package loader_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/loader"
+)
+
+// childVariable makes the test binary a meter that stays until it is killed.
+const childVariable = "WEIR_TEST_ATTACH"
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childVariable); name != "" {
+		os.Exit(meterUntilKilled(name))
+	}
+	os.Exit(m.Run())
+}
+
+func meterUntilKilled(name string) int {
+	o := options()
+	o.Direction = loader.DirectionBoth
+	if _, err := loader.Attach([]string{name}, o); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("attached")
+	select {}
+}
+
+// objects are the ids of what a process has in the kernel.
+type objects struct {
+	programs []ebpf.ProgramID
+	maps     []ebpf.MapID
+	links    []link.ID
+}
+
+func allObjects(t *testing.T) (o objects) {
+	t.Helper()
+	var err error
+	for id := ebpf.ProgramID(0); ; {
+		if id, err = ebpf.ProgramGetNextID(id); err != nil {
+			break
+		}
+		o.programs = append(o.programs, id)
+	}
+	for id := ebpf.MapID(0); ; {
+		if id, err = ebpf.MapGetNextID(id); err != nil {
+			break
+		}
+		o.maps = append(o.maps, id)
+	}
+	var links link.Iterator
+	for links.Next() {
+		o.links = append(o.links, links.ID)
+	}
+	if err := links.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// without is what is in o and not in p.
+func (o objects) without(p objects) objects {
+	return objects{less(o.programs, p.programs), less(o.maps, p.maps), less(o.links, p.links)}
+}
+
+func less[T comparable](a, b []T) []T {
+	return slices.DeleteFunc(slices.Clone(a), func(v T) bool { return slices.Contains(b, v) })
+}
+
+func (o objects) count() int { return len(o.programs) + len(o.maps) + len(o.links) }
+
+// common is what is in both.
+func (o objects) common(p objects) objects { return o.without(o.without(p)) }
+
+func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
+	w := newWorld(t)
+	before := allObjects(t)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childVariable+"="+nearName)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	if line != "attached\n" {
+		_ = child.Process.Kill()
+		t.Fatalf("the child says %q", line)
+	}
+	own := allObjects(t).without(before)
+	if len(own.programs) < 4 || len(own.maps) < 6 || len(own.links) < 2 {
+		t.Errorf("while it runs, there is only %+v", own)
+	}
+	w.send(w.farSocket, 50, 20)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait()
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+		left := allObjects(t).common(own)
+		if left.count() == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("left after a second: %+v", left)
+		}
+	}
+	dev, err := netlink.LinkByName(nearName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dev.Attrs().Xdp.Attached {
+		t.Error("a program is still attached")
+	}
+	if qdiscs, err := netlink.QdiscList(dev); err != nil || slices.ContainsFunc(qdiscs, func(q netlink.Qdisc) bool { return q.Type() == "clsact" }) {
+		t.Errorf("qdiscs %v, error %v", qdiscs, err)
+	}
+}
+
+func TestOpeningAndClosingLeaksNoDescriptor(t *testing.T) {
+	newWorld(t)
+	o := options()
+	cycle := func() {
+		a, err := loader.Attach([]string{nearName}, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(a.Detach(), a.Close(), a.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cycle()
+	before := descriptors(t)
+	for range 10 {
+		cycle()
+	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	runtime.GC()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// withCapabilities runs f on this thread with nothing effective but caps.
+func withCapabilities(t *testing.T, caps []int, f func()) {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var full [2]unix.CapUserData
+	if err := unix.Capget(&head, &full[0]); err != nil {
+		t.Fatal(err)
+	}
+	few := full
+	few[0].Effective, few[1].Effective = 0, 0
+	for _, c := range caps {
+		few[c/32].Effective |= 1 << (c % 32)
+	}
+	if err := unix.Capset(&head, &few[0]); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Capset(&head, &full[0]); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	f()
+}
+
+func TestThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
+	w := newWorld(t)
+	o := options()
+	o.Direction = loader.DirectionBoth
+	o.Config.Statistics, o.Config.SPLT, o.Config.Samples = true, 20, 20
+	o.Filter = compiled("ip")
+	var a *loader.Attachment
+	var err error
+	withCapabilities(t, []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN}, func() {
+		a, err = loader.Attach([]string{nearName}, o)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	c := consumer(t, a, o)
+	w.send(w.farSocket, 3, 2)
+	time.Sleep(20 * time.Millisecond)
+	wantFlows(t, harvest(t, c), 3, 2)
+}
+
+func TestAMissingCapabilityIsNamed(t *testing.T) {
+	newWorld(t)
+	for _, test := range []struct {
+		caps []int
+		want []string
+	}{
+		{nil, []string{"CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"}},
+		{[]int{unix.CAP_BPF, unix.CAP_PERFMON}, []string{"CAP_NET_ADMIN"}},
+		{[]int{unix.CAP_BPF, unix.CAP_NET_ADMIN}, []string{"CAP_PERFMON"}},
+		{[]int{unix.CAP_PERFMON, unix.CAP_NET_ADMIN}, []string{"CAP_BPF"}},
+	} {
+		withCapabilities(t, test.caps, func() {
+			_, err := loader.Attach([]string{nearName}, options())
+			var denied *loader.PermissionError
+			if !errors.As(err, &denied) || !slices.Equal(denied.Missing, test.want) {
+				t.Fatalf("with %v: error is %v", test.caps, err)
+			}
+			oneLine(t, err, strings.Join(test.want, ", ")+" missing: run as root")
+		})
+	}
+}
