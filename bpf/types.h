@@ -131,9 +131,8 @@ struct packet {
 
 /* One direction of a biflow (RFC 5103). Sizes are in the accounting mode.
  * Gaps are between floor(t/1000) of consecutive packets of the scope; a packet
- * older than its predecessor makes a gap of 0. All sums are exact: with idle
- * and active timeouts whose product is below 2^64 µs², no sum of squares of
- * gaps overflows. */
+ * older than its predecessor makes a gap of 0. No gap reaches the active timeout:
+ * with one below 2^32 µs gaps fit 32 bits, and sums of their squares 64. */
 struct flow_direction {
 	__u64 packets;
 	__u64 octets;

@@ -2,7 +2,6 @@ package userspace
 
 import (
 	"fmt"
-	"math/bits"
 	"time"
 
 	"github.com/weirflow/weir/bpf"
@@ -11,8 +10,9 @@ import (
 // Config is what shapes flows, the same live and offline.
 type Config struct {
 	// IdleTimeout and ActiveTimeout are flowIdleTimeout and flowActiveTimeout
-	// (IPFIX 37 and 36). Their product is below 2^64 µs² (120 s × 42 h), so that
-	// sums of squared gaps are exact; IdleTimeout is below 2^32 µs (71 min).
+	// (IPFIX 37 and 36). A record's gaps are shorter than its active timeout: with
+	// Statistics or SPLT that must be below 2^32 µs (71m34s), so that each gap and
+	// every sum of squared gaps is exact.
 	IdleTimeout   time.Duration
 	ActiveTimeout time.Duration
 	// Accounting is the size of a packet that feeds octets and statistics.
@@ -45,14 +45,13 @@ func DefaultConfig() Config {
 
 // Validate says what is wrong with the configuration, and what is accepted.
 func (c *Config) Validate() error {
-	idle, active := c.IdleTimeout.Microseconds(), c.ActiveTimeout.Microseconds()
-	switch hi, _ := bits.Mul64(uint64(idle), uint64(active)); {
-	case idle < 0 || idle >= 1<<32:
-		return fmt.Errorf("idle timeout %v: want 0 to 71m34s", c.IdleTimeout)
-	case active < 0:
+	switch {
+	case c.IdleTimeout < 0:
+		return fmt.Errorf("idle timeout %v: want 0 or more", c.IdleTimeout)
+	case c.ActiveTimeout < 0:
 		return fmt.Errorf("active timeout %v: want 0 or more", c.ActiveTimeout)
-	case hi != 0:
-		return fmt.Errorf("idle timeout %v with active timeout %v: the product must stay below 2^64 µs² for exact statistics; shorten one", c.IdleTimeout, c.ActiveTimeout)
+	case (c.Statistics || c.SPLT > 0) && c.ActiveTimeout.Microseconds() >= 1<<32:
+		return fmt.Errorf("active timeout %v: with statistics or first-N vectors want less than 71m34s, so that sums of squared gaps stay exact", c.ActiveTimeout)
 	case c.Accounting > bpf.WeirAccountingACCOUNTING_PAYLOAD:
 		return fmt.Errorf("accounting mode %d: want 0 (link) to 3 (payload)", c.Accounting)
 	case c.SPLT < 0 || c.SPLT > bpf.SPLTMax:
