@@ -122,9 +122,9 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 // was observed where frames are seen as the driver has them; elsewhere the
 // kernel has merged or not yet cut them, and a difference is only told.
 func (r *meterRun) countInterfaces(a *loader.Attachment, l *userspace.Ledger) error {
-	low, high, ok := a.Counters()
-	if !ok {
-		r.say.note("the interface's counters could not be read: ledger line L1 is not checked")
+	low, high, err := a.Counters()
+	if err != nil {
+		r.say.note("ledger line L1 is not checked: %v", err)
 		return nil
 	}
 	nic := &userspace.Range{Low: userspace.Count(low), High: userspace.Count(high)}
