@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/tools/flowgen"
+)
+
+// tableFlows bounds both tables; weir's default.
+const tableFlows = 262144
+
+// A contender is a program under test behind a generator of its own.
+type contender struct {
+	name      string
+	generator *flowgen.Generator
+	// counted reads how many packets the program accounted for.
+	counted func() (uint64, error)
+	close   func()
+	nanos   []float64 // a packet, generator included; one a round
+}
+
+// knobs of weir's program by contender.
+var weirVariants = []struct {
+	name  string
+	knobs map[string]any
+}{
+	{"weir", nil},
+	{"weir --statistics", map[string]any{"cfg_statistics": uint8(1)}},
+	{"weir --statistics --splt 20", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20)}},
+}
+
+// benchKernel measures at each number of flows, all contenders in turn, and
+// prints the least time of each: on a shared machine the rest is neighbours.
+func benchKernel(out io.Writer, rounds, packets int) error {
+	fmt.Fprintf(out, "Kernel: ns a packet under BPF_PROG_TEST_RUN, least of %d interleaved rounds of %d packets\n", rounds, packets)
+	fmt.Fprintf(out, "(net: less the generator and XDP_PASS behind it)\n\n")
+	for _, flows := range []uint32{1_000, 100_000} {
+		if err := benchFlows(out, flows, rounds, packets); err != nil {
+			return fmt.Errorf("kernel at %d flows: %w", flows, err)
+		}
+	}
+	return nil
+}
+
+func benchFlows(out io.Writer, flows uint32, rounds, packets int) error {
+	contenders, err := enter(flows)
+	defer func() {
+		for _, c := range contenders {
+			c.close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	frame := flowgen.Template(flowgen.TCP4, 64, [2][6]byte{{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 1}})
+	for _, c := range contenders { // fills the table
+		if _, err := c.generator.Run(frame, int(2*flows)); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	for range rounds {
+		for i := range contenders {
+			took, err := contenders[i].generator.Run(frame, packets)
+			if err != nil {
+				return fmt.Errorf("%s: %w", contenders[i].name, err)
+			}
+			contenders[i].nanos = append(contenders[i].nanos, float64(took.Nanoseconds()))
+		}
+	}
+	printKernel(out, flows, contenders)
+	return settle(contenders)
+}
+
+// enter loads XDP_PASS, the counter, and weir's program in each variant. What
+// it returns is to be closed also after an error.
+func enter(flows uint32) (contenders []contender, err error) {
+	entrants := []func(*flowgen.Generator) (contender, error){enterPass, enterCounter}
+	for _, v := range weirVariants {
+		entrants = append(entrants, func(g *flowgen.Generator) (contender, error) { return enterWeir(g, v.name, v.knobs) })
+	}
+	for _, entrant := range entrants {
+		g, err := flowgen.Load(flowgen.Options{Flows: flows, Seed: 1})
+		if err != nil {
+			return contenders, err
+		}
+		c, err := entrant(g)
+		if err != nil {
+			g.Close()
+			return contenders, err
+		}
+		contenders = append(contenders, c)
+	}
+	return contenders, nil
+}
+
+func enterPass(g *flowgen.Generator) (contender, error) {
+	return contender{name: "XDP_PASS", generator: g, close: func() { g.Close() }}, g.Chain(g.Pass())
+}
+
+func enterCounter(g *flowgen.Generator) (contender, error) {
+	var objects CounterObjects
+	if err := LoadCounterObjects(&objects, nil); err != nil {
+		return contender{}, fmt.Errorf("load counter: %w", err)
+	}
+	c := contender{name: "minimal counter", generator: g, counted: func() (uint64, error) { return countedBy(objects.Counts) }}
+	c.close = func() { g.Close(); objects.Close() }
+	return c, g.Chain(objects.Counter)
+}
+
+func countedBy(counts *ebpf.Map) (packets uint64, err error) {
+	var key bpf.Key
+	var count CounterCount
+	entries := counts.Iterate()
+	for entries.Next(&key, &count) {
+		packets += count.Packets
+	}
+	if err := entries.Err(); err != nil {
+		return 0, fmt.Errorf("read counter: %w", err)
+	}
+	return packets, nil
+}
+
+func enterWeir(g *flowgen.Generator, name string, knobs map[string]any) (contender, error) {
+	spec, err := bpf.LoadWeir()
+	if err != nil {
+		return contender{}, fmt.Errorf("read weir's object: %w", err)
+	}
+	for knob, value := range knobs {
+		if err := spec.Variables[knob].Set(value); err != nil {
+			return contender{}, fmt.Errorf("set %s: %w", knob, err)
+		}
+	}
+	spec.Maps["flows"].MaxEntries = tableFlows
+	for p := range spec.Programs {
+		if p != "weir_xdp_in" {
+			delete(spec.Programs, p)
+		}
+	}
+	loaded, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return contender{}, fmt.Errorf("load weir: %w", err)
+	}
+	c := contender{name: name, generator: g, counted: func() (uint64, error) { return meteredBy(loaded.Maps["ledgers"]) }}
+	c.close = func() { g.Close(); loaded.Close() }
+	return c, g.Chain(loaded.Programs["weir_xdp_in"])
+}
+
+// meteredBy is what went into records, overflow and loss not included.
+func meteredBy(ledgers *ebpf.Map) (packets uint64, err error) {
+	var cpus []bpf.LedgerCount
+	if err := ledgers.Lookup(uint32(0), &cpus); err != nil {
+		return 0, fmt.Errorf("read weir's ledger: %w", err)
+	}
+	for _, l := range cpus {
+		packets += l.MeteredPackets - l.OverflowPackets - l.LostPackets
+	}
+	return packets, nil
+}
+
+// settle refuses figures of a program that did not do its work.
+func settle(contenders []contender) error {
+	for _, c := range contenders {
+		if c.counted == nil {
+			continue
+		}
+		sent, err := c.generator.Ledger()
+		if err != nil {
+			return err
+		}
+		counted, err := c.counted()
+		if err != nil {
+			return err
+		}
+		if counted != sent.Packets {
+			return fmt.Errorf("%s accounted for %d of %d packets: its time means nothing", c.name, counted, sent.Packets)
+		}
+	}
+	return nil
+}
+
+func printKernel(out io.Writer, flows uint32, contenders []contender) {
+	harness := slices.Min(contenders[0].nanos)
+	counter := slices.Min(contenders[1].nanos) - harness
+	fmt.Fprintf(out, "%-30s %8s %8s %8s   %s\n", fmt.Sprintf("%d flows", flows), "gross", "median", "net", "net, of the counter's")
+	for _, c := range contenders {
+		least := slices.Min(c.nanos)
+		fmt.Fprintf(out, "%-30s %8.0f %8.0f %8.0f", c.name, least, median(c.nanos), least-harness)
+		if c.counted != nil && counter > 0 {
+			fmt.Fprintf(out, "   %.2f", (least-harness)/counter)
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out)
+}
+
+func median(v []float64) float64 {
+	sorted := slices.Sorted(slices.Values(v))
+	return sorted[len(sorted)/2]
+}
