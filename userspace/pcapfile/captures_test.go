@@ -117,7 +117,8 @@ func TestTimesEqualTcpdumps(t *testing.T) {
 	}
 }
 
-var tcpdumpTime = regexp.MustCompile(`(?m)^(\d+)\.(\d{9}) `)
+// A packet of which nothing was captured is printed without its time.
+var tcpdumpTime = regexp.MustCompile(`(?m)^(?:(\d+)\.(\d{9}) |\[Invalid header)`)
 
 func compareTimes(t *testing.T, path string, r *Reader, out []byte) {
 	t.Helper()
@@ -128,7 +129,7 @@ func compareTimes(t *testing.T, path string, r *Reader, out []byte) {
 			t.Errorf("%s: packet %d: %v", path, i, err)
 			return
 		}
-		if r.TimesClamped() > clamped {
+		if r.TimesClamped() > clamped || match[1] == nil {
 			continue
 		}
 		if got := fmt.Sprintf("%d.%09d", p.TimeNs/1e9, p.TimeNs%1e9); got != string(bytes.Join(match[1:], []byte("."))) {
