@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -76,6 +78,9 @@ func (b *replayBench) speed(ctx context.Context) error {
 		return err
 	}
 	defer os.Remove(capture)
+	if err := b.check(ctx, capture); err != nil {
+		return err
+	}
 	rivals := b.rivals(capture)
 	for range b.rounds {
 		for i := range rivals {
@@ -86,6 +91,65 @@ func (b *replayBench) speed(ctx context.Context) error {
 	}
 	b.print(rivals)
 	return nil
+}
+
+// check refuses to measure a replay that does not do its work: every packet is
+// in a flow, and flows have labels.
+func (b *replayBench) check(ctx context.Context, capture string) error {
+	path := filepath.Join(b.dir, "check.csv")
+	out, err := exec.CommandContext(ctx, b.weir, "replay", "-q", "-o", "csv:"+path, capture).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("check replay: %w: %s", err, out)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("check replay: %w", err)
+	}
+	defer f.Close()
+	t, err := tallyOf(f)
+	if err != nil {
+		return fmt.Errorf("check replay: %s: %w", path, err)
+	}
+	if t.packets != b.packets {
+		return fmt.Errorf("check replay: %d of %d packets are in flows", t.packets, b.packets)
+	}
+	fmt.Fprintf(b.out, "weir: %d flows, %d with an application\n\n", t.flows, t.labelled)
+	return nil
+}
+
+// A tally is what a file of flows adds up to.
+type tally struct{ flows, packets, labelled int }
+
+func tallyOf(r io.Reader) (t tally, err error) {
+	rows := csv.NewReader(r)
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if err != nil {
+		return t, err
+	}
+	packets := slices.Index(header, "bidirectional_packets")
+	application := slices.Index(header, "application_name")
+	if packets < 0 {
+		return t, errors.New("no column bidirectional_packets")
+	}
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return t, nil
+		}
+		if err != nil {
+			return t, err
+		}
+		n, err := strconv.Atoi(row[packets])
+		if err != nil {
+			return t, err
+		}
+		t.flows++
+		t.packets += n
+		if application >= 0 && row[application] != "Unknown" {
+			t.labelled++
+		}
+	}
 }
 
 func (b *replayBench) write(capture string) error {
