@@ -52,8 +52,10 @@ network() {
 	ip netns add $b
 	ip link add veth0 netns $a type veth peer name veth0 netns $b
 	for ns in $a $b; do
-		# Frames as they would be on a wire.
+		# Frames as they would be on a wire. Sent ones are metered before they are
+		# cut, so that TCP must not hand over more than one at a time, either.
 		ip netns exec $ns ethtool -K veth0 tx off tso off gso off gro off >/dev/null
+		ip -n $ns link set veth0 gso_max_segs 1
 		ip -n $ns link set lo up
 	done
 	ip -n $a addr add $a4/24 dev veth0
@@ -139,16 +141,30 @@ clients() {
 	done
 }
 
+# closes tells whether the ledger of a summary closes: a residual for each
+# of its four lines, all of them 0.
+closes() {
+	awk '$1 == "residual" { lines++; if ($2 != 0 || $3 != 0 && NF > 2) open = 1 } END { exit open || lines < 4 }' "$1"
+}
+
 network
 servers
 title "Live: servers and clients in two namespaces, native XDP for $duration; flows are shown when idle for $idle"
 clients &
 traffic=$!
+mkfifo "$tmp/said"
+tee "$tmp/summary" <"$tmp/said" >&2 &
+showing=$!
 ip netns exec $b "$weir" attach veth0 --xdp-mode native --direction both \
-	--idle-timeout $idle --duration $duration --output table:- &
+	--idle-timeout $idle --duration $duration --output table:- 2>"$tmp/said" &
 metering=$!
 status=0
 wait $metering || status=$? # a trap runs while this waits
+wait $showing || true
+if [ $status = 0 ] && ! closes "$tmp/summary"; then
+	echo "demo: the ledger does not close" >&2
+	status=1
+fi
 if kill -0 $traffic 2>/dev/null; then
 	echo "demo: the clients were not done in $duration" >&2
 	status=$((status ? status : 1))
