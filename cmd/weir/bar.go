@@ -29,13 +29,15 @@ func newBar(env *environment, paths []string) *bar {
 	if total == 0 {
 		return nil
 	}
-	return &bar{shown: progressbar.NewOptions64(total,
+	b := &bar{shown: progressbar.NewOptions64(total,
 		progressbar.OptionSetWriter(env.stderr),
 		progressbar.OptionSetDescription("reading"),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 	)}
+	_ = b.shown.RenderBlank()
+	return b
 }
 
 // at tells how much of the current file has been read. What the bar cannot draw
