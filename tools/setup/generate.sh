@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 go=$(tools/setup/go.sh)
-packages=(bpf tools/flowgen)
+mapfile -t packages < <(grep -rl --include=*.go '^//go:generate go tool bpf2go' bpf tools | xargs -n 1 dirname | sort -u)
+[ ${#packages[@]} -gt 0 ]
 
 if [ "${1:-}" != --check ]; then
 	for package in "${packages[@]}"; do "$go" generate "./$package"; done
