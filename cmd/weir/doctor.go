@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/loader/filter"
+)
+
+func doctorCommand(env *environment) *cli.Command {
+	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	return &cli.Command{
+		Name:      "doctor",
+		Usage:     "tell what weir can and cannot do on this machine, and why",
+		UsageText: "weir doctor [OPTIONS]",
+		Description: "Loads the metering programs to see whether the kernel takes them, and attaches nothing.\n" +
+			"Ends with exit code 1 if something does not work.",
+		Flags: []cli.Flag{
+			&cli.GenericFlag{Name: "format", Value: format, Usage: "`FORMAT`: text or json"},
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
+			}
+			checks := append(loader.Probe(), checkNDPI(), checkFilters())
+			print := printChecks
+			if format.picked == "json" {
+				print = func(w io.Writer, checks []loader.Check) error { return printJSON(w, checks) }
+			}
+			if err := print(env.stdout, checks); err != nil {
+				return err
+			}
+			if slices.ContainsFunc(checks, func(c loader.Check) bool { return !c.OK }) {
+				return &codedError{code: exitFailed}
+			}
+			return nil
+		},
+	}
+}
+
+func checkNDPI() loader.Check {
+	if !dpi.Available() {
+		return loader.Check{Name: "nDPI", Detail: "not in this build",
+			Advice: "flows carry no application names; build with cgo and libndpi-dev"}
+	}
+	return loader.Check{Name: "nDPI", OK: true, Detail: dpi.Version()}
+}
+
+func checkFilters() loader.Check {
+	if _, err := filter.Compile("ip", 1); err != nil {
+		return loader.Check{Name: "filters", Detail: "not in this build",
+			Advice: "--filter does not work; build with cgo and libpcap-dev"}
+	}
+	return loader.Check{Name: "filters", OK: true, Detail: "libpcap compiles them"}
+}
+
+// printChecks writes a line for each check, and one for what to do.
+func printChecks(w io.Writer, checks []loader.Check) error {
+	for _, c := range checks {
+		mark := "ok"
+		if !c.OK {
+			mark = "no"
+		}
+		if _, err := fmt.Fprintf(w, "%s  %-20s %s\n", mark, c.Name, c.Detail); err != nil {
+			return ignoreGone(err)
+		}
+		if c.Advice == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "    %-20s %s\n", "", c.Advice); err != nil {
+			return ignoreGone(err)
+		}
+	}
+	return nil
+}
