@@ -56,7 +56,9 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		c.points[p.Index] = p.Name
 	}
 	c.sweeper = newSweeper(h.Sweep, o.config.IdleTimeout)
-	c.overflow = newTable(&o.config, c.deliverOverflow, func(uint64) {})
+	bounded := o.config
+	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
+	c.overflow = newTable(&bounded, c.deliverOverflow, func(uint64) {})
 	c.overflow.flowIDs = overflowFlowIDs
 	return c, nil
 }
@@ -64,6 +66,10 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 // overflowFlowIDs is where the ids of flows metered in user space begin: the
 // kernel's carry a CPU number in the upper 16 bits, which never is so high.
 const overflowFlowIDs = 1 << 63
+
+// overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
+// is handed out early: under a flood most of them have one packet anyhow.
+const overflowMaxFlows = 4096
 
 // Close releases the ring buffer's mapping. It must not be called during the
 // iteration.
@@ -131,18 +137,26 @@ func (c *Consumer) detach() error {
 	return c.options.detach()
 }
 
+// drainSweeps bounds the sweeps that find work to do although there was ring
+// space for everything: without WithDetach packets may arrive for ever.
+const drainSweeps = 8
+
 // drain closes everything and reads it. The ring may be too small for all of it
 // at once: then it takes several rounds.
 func (c *Consumer) drain() error {
-	for !c.stopped {
+	for sweeps := 0; sweeps < drainSweeps && !c.stopped; {
 		if err := c.sweep(bpf.WeirSweepModeSWEEP_FORCED); err != nil {
 			return err
 		}
 		if err := c.empty(); err != nil {
 			return err
 		}
-		if s := c.sweeper.last; s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
-			break
+		switch s := &c.sweeper.last; {
+		case s.Deferred != 0:
+		case s.Open == 0 && s.Closed == 0:
+			sweeps = drainSweeps
+		default:
+			sweeps++
 		}
 	}
 	c.overflow.drain()

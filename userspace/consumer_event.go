@@ -96,8 +96,8 @@ func (c *Consumer) deliver(r *bpf.Record) {
 	c.flow = Flow{Record: *r, Interface: c.points[r.Key.Point]}
 	for i := range c.flow.Record.Dir {
 		if d := &c.flow.Record.Dir[i]; d.Packets > 0 {
-			d.FirstNs = c.sweeper.wall(d.FirstNs)
-			d.LastNs = c.sweeper.wall(d.LastNs)
+			d.FirstNs = c.sweeper.clock.wall(d.FirstNs)
+			d.LastNs = c.sweeper.clock.wall(d.LastNs)
 			d.LastUs = d.LastNs / 1000
 		}
 	}
@@ -118,7 +118,7 @@ func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {
 		Reverse:    bpf.WeirFlowDirectionId(e.Direction) == bpf.WeirFlowDirectionIdDIR_REVERSE,
 		Protocol:   e.Protocol,
 		IPVersion:  e.IpVersion,
-		TimeNs:     c.sweeper.wall(e.TimeNs),
+		TimeNs:     c.sweeper.clock.wall(e.TimeNs),
 		WireLength: e.WireLength,
 		Packet:     data,
 	}

@@ -18,16 +18,15 @@ const (
 	pressureMin = time.Second
 )
 
-// sweeper runs the sweep program, and through it knows the programs' clock: user
-// space's own may lie in another time namespace.
+// sweeper runs the sweep program, and through it knows the programs' clock.
 type sweeper struct {
 	program  *ebpf.Program
 	interval time.Duration
 	idle     time.Duration
 	next     time.Time
 	last     bpf.Sweep // what the last sweep answered
-	offset   int64     // wall clock less program clock, nanoseconds
-	full     uint64    // packets that had found the table full
+	clock    clock
+	full     uint64 // packets that had found the table full
 	pressure time.Duration
 }
 
@@ -37,6 +36,7 @@ func newSweeper(program *ebpf.Program, idle time.Duration) sweeper {
 		interval: max(sweepIntervalMin, min(sweepIntervalMax, idle/4)),
 		idle:     idle,
 		pressure: idle,
+		clock:    newClock(),
 	}
 }
 
@@ -55,23 +55,38 @@ func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
 	return bpf.WeirSweepModeSWEEP_PRESSURE
 }
 
-// run sweeps once and measures the clock: the program reads it first of all.
+// run sweeps once and learns the programs' time.
 func (s *sweeper) run(mode bpf.WeirSweepMode) error {
 	in := bpf.Sweep{Mode: uint32(mode), PressureNs: uint64(s.pressure)}
 	out := bpf.Sweep{}
-	now := time.Now()
+	start, before := time.Now(), s.clock.monotonic()
 	_, err := s.program.Run(&ebpf.RunOptions{Data: sweepBytes(&in), DataOut: sweepBytes(&out), Repeat: 1})
 	if err != nil {
 		return fmt.Errorf("sweep the flow table: %w", err)
 	}
-	s.last = out
-	s.offset = now.UnixNano() - int64(out.NowNs)
-	s.next = now.Add(s.interval)
+	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())
+	s.keep(&out)
+	s.next = start.Add(s.wait(mode, time.Since(start)))
 	return nil
 }
 
-// wall converts the programs' time to nanoseconds since the Unix epoch.
-func (s *sweeper) wall(programNs uint64) uint64 { return uint64(int64(programNs) + s.offset) }
+// keep takes a sweep's answer. One that was stopped for want of ring space has
+// not counted what it did not come to: what is open is then as it was.
+func (s *sweeper) keep(out *bpf.Sweep) {
+	if out.Deferred != 0 {
+		out.PacketsOpen, out.OctetsOpen = s.last.PacketsOpen, s.last.OctetsOpen
+	}
+	s.last = *out
+}
+
+// wait is how long after the start of a sweep the next one is due: soon while
+// there is more to do, but no more than half of the time is spent on it.
+func (s *sweeper) wait(mode bpf.WeirSweepMode, took time.Duration) time.Duration {
+	if s.last.Deferred != 0 || mode == bpf.WeirSweepModeSWEEP_PRESSURE {
+		return max(sweepIntervalMin, 2*took)
+	}
+	return max(s.interval, 2*took)
+}
 
 func sweepBytes(s *bpf.Sweep) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))
