@@ -234,21 +234,6 @@ func TestQuietSaysNothing(t *testing.T) {
 	}
 }
 
-func TestAFilterChoosesPackets(t *testing.T) {
-	code, f := weir(t, "replay", http1, "-o", "csv:-", "-f", "tcp port 80", "--dissections", "0")
-	if code != exitComplete {
-		t.Fatalf("exit code %d: %s", code, f.err.String())
-	}
-	for _, row := range table(t, f.out.Bytes()) {
-		if row["protocol"] != "6" {
-			t.Errorf("a flow of protocol %s passed the filter", row["protocol"])
-		}
-	}
-	if !strings.Contains(f.err.String(), "ignored: filtered") {
-		t.Errorf("the ledger lacks what was filtered: %s", f.err.String())
-	}
-}
-
 func TestColumnsFollowTheFlags(t *testing.T) {
 	header := func(args ...string) string {
 		_, f := weir(t, append([]string{"replay", http1, "-o", "csv:-"}, args...)...)
