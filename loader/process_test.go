@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,48 +50,64 @@ type objects struct {
 	links    []link.ID
 }
 
-func allObjects(t *testing.T) (o objects) {
+// objectsOf reads them from the descriptors of a process: others on this machine
+// may load programs at the same time.
+func objectsOf(t *testing.T, pid int) (o objects) {
 	t.Helper()
-	var err error
-	for id := ebpf.ProgramID(0); ; {
-		if id, err = ebpf.ProgramGetNextID(id); err != nil {
-			break
-		}
-		o.programs = append(o.programs, id)
-	}
-	for id := ebpf.MapID(0); ; {
-		if id, err = ebpf.MapGetNextID(id); err != nil {
-			break
-		}
-		o.maps = append(o.maps, id)
-	}
-	var links link.Iterator
-	for links.Next() {
-		o.links = append(o.links, links.ID)
-	}
-	if err := links.Err(); err != nil {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", pid))
+	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, _ := os.ReadFile(f)
+		if id, ok := field(text, "link_id:"); ok {
+			o.links = append(o.links, link.ID(id))
+		} else if id, ok := field(text, "prog_id:"); ok {
+			o.programs = append(o.programs, ebpf.ProgramID(id))
+		} else if id, ok := field(text, "map_id:"); ok {
+			o.maps = append(o.maps, ebpf.MapID(id))
+		}
 	}
 	return o
 }
 
-// without is what is in o and not in p.
-func (o objects) without(p objects) objects {
-	return objects{less(o.programs, p.programs), less(o.maps, p.maps), less(o.links, p.links)}
+func field(text []byte, name string) (value uint32, ok bool) {
+	for line := range strings.Lines(string(text)) {
+		if rest, found := strings.CutPrefix(line, name); found {
+			n, err := strconv.ParseUint(strings.TrimSpace(rest), 10, 32)
+			return uint32(n), err == nil
+		}
+	}
+	return 0, false
 }
 
-func less[T comparable](a, b []T) []T {
-	return slices.DeleteFunc(slices.Clone(a), func(v T) bool { return slices.Contains(b, v) })
+// left is those that are still there.
+func (o objects) left() (names []string) {
+	for _, id := range o.programs {
+		if p, err := ebpf.NewProgramFromID(id); !errors.Is(err, os.ErrNotExist) {
+			names = append(names, fmt.Sprintf("program %d", id))
+			_ = p.Close()
+		}
+	}
+	for _, id := range o.maps {
+		if m, err := ebpf.NewMapFromID(id); !errors.Is(err, os.ErrNotExist) {
+			names = append(names, fmt.Sprintf("map %d", id))
+			_ = m.Close()
+		}
+	}
+	for _, id := range o.links {
+		if l, err := link.NewFromID(id); !errors.Is(err, os.ErrNotExist) {
+			names = append(names, fmt.Sprintf("link %d: %v", id, err))
+			if l != nil {
+				_ = l.Close()
+			}
+		}
+	}
+	return names
 }
-
-func (o objects) count() int { return len(o.programs) + len(o.maps) + len(o.links) }
-
-// common is what is in both.
-func (o objects) common(p objects) objects { return o.without(o.without(p)) }
 
 func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t)
-	before := allObjects(t)
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"="+nearName)
 	out, err := child.StdoutPipe()
@@ -104,7 +122,7 @@ func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 		_ = child.Process.Kill()
 		t.Fatalf("the child says %q", line)
 	}
-	own := allObjects(t).without(before)
+	own := objectsOf(t, child.Process.Pid)
 	if len(own.programs) < 4 || len(own.maps) < 6 || len(own.links) < 2 {
 		t.Errorf("while it runs, there is only %+v", own)
 	}
@@ -114,12 +132,12 @@ func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 	}
 	_ = child.Wait()
 	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
-		left := allObjects(t).common(own)
-		if left.count() == 0 {
+		left := own.left()
+		if len(left) == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("left after a second: %+v", left)
+			t.Fatalf("left after a second: %q", left)
 		}
 	}
 	dev, err := netlink.LinkByName(nearName)
