@@ -29,7 +29,7 @@ demo: build ## Meter real servers and clients in two network namespaces
 test: checks $(if $(CI),shortfuzz) tests ## Run all checks and tests, those that need root included
 
 checks: setup
-	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	@bad=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) vet -tags nodpi ./...
