@@ -327,3 +327,44 @@ func TestAnInterfaceDeletedWhileObservedCostsNoFlow(t *testing.T) {
 		t.Error("the counters of an interface that is gone are known")
 	}
 }
+
+// A program that takes single buffers only would hold the operator back.
+func TestTheMTUStaysTheOperators(t *testing.T) {
+	w := newWorld(t)
+	o := options()
+	c := consumer(t, attach(t, o, nearName), o)
+	for _, mtu := range []int{9000, 1500, 9000} {
+		if err := netlink.LinkSetMTU(w.near, mtu); err != nil {
+			t.Fatalf("MTU %d: %v", mtu, err)
+		}
+		w.setFarMTU(mtu)
+	}
+	const payload = 8900
+	w.sendFrame(w.farSocket, udpFrame(0, payload))
+	time.Sleep(20 * time.Millisecond)
+	flows := harvest(t, c)
+	if len(flows) != 1 || flows[0][0].Octets() != payload+42 {
+		t.Errorf("flows %+v", flows)
+	}
+}
+
+func TestAnInterfaceMayGoDownAndUpAndBeRenamed(t *testing.T) {
+	w := newWorld(t)
+	o := options()
+	c := consumer(t, attach(t, o, nearName), o)
+	w.send(w.farSocket, 1, 2)
+	time.Sleep(20 * time.Millisecond)
+	for _, change := range []func() error{
+		func() error { return netlink.LinkSetDown(w.near) },
+		func() error { return netlink.LinkSetName(w.near, "renamed") },
+		func() error { return netlink.LinkSetUp(w.near) },
+	} {
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.waitForCarrier("renamed")
+	w.send(w.farSocket, 1, 3)
+	time.Sleep(20 * time.Millisecond)
+	wantFlows(t, harvest(t, c), 1, 5)
+}

@@ -23,6 +23,7 @@ type world struct {
 	near, far netlink.Link
 	// Raw sockets of both ends, to send frames by.
 	nearSocket, farSocket int
+	farNetlink            *netlink.Handle
 }
 
 const (
@@ -89,25 +90,36 @@ func newWorld(t *testing.T) *world {
 	}
 	w.far = up(t, farName)
 	w.farSocket = rawSocket(t, w.far)
+	if w.farNetlink, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.farNetlink.Close)
 	if err := netns.Set(here); err != nil {
 		t.Fatal(err)
 	}
 	w.near = up(t, nearName)
 	w.nearSocket = rawSocket(t, w.near)
-	w.waitForCarrier()
+	w.waitForCarrier(nearName)
 	return w
 }
 
-func (w *world) waitForCarrier() {
+func (w *world) waitForCarrier(name string) {
 	w.t.Helper()
 	for range 200 {
-		dev, err := netlink.LinkByName(nearName)
+		dev, err := netlink.LinkByName(name)
 		if err == nil && dev.Attrs().OperState == netlink.OperUp {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	w.t.Fatal("the veth pair did not come up")
+}
+
+func (w *world) setFarMTU(mtu int) {
+	w.t.Helper()
+	if err := w.farNetlink.LinkSetMTU(w.far, mtu); err != nil {
+		w.t.Fatalf("MTU %d of the other end: %v", mtu, err)
+	}
 }
 
 func rawSocket(t *testing.T, dev netlink.Link) int {

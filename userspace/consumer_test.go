@@ -473,6 +473,56 @@ func TestPressureHalvesWhileTheTableIsFull(t *testing.T) {
 	}
 }
 
+// A flood of flows of one packet fills the table; a flow that goes on must not
+// suffer, and new ones must find a place again.
+func TestAFloodMakesRoomForItself(t *testing.T) {
+	c := liveConfig()
+	c.MaxFlows = 64
+	k := newKernelMeter(t, c, ringOctets)
+	const steady = 65535
+	shown := 0
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	made := make(chan struct{}, 1)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ctx.Err() == nil; n++ {
+			k.show(steady)
+			k.show(n % 60000)
+			shown += 2
+			time.Sleep(200 * time.Microsecond)
+		}
+	}()
+	go func() {
+		<-made
+		cancel()
+	}()
+	var steadyPackets, steadyRecords int
+	consumer := k.consumer(liveConfig(), WithDetach(func() error { <-done; return nil }))
+	for f, err := range consumer.Flows(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.DestinationPort() == steady {
+			steadyRecords++
+			steadyPackets += int(f.Packets())
+		}
+		if f.EndReason() == bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES && f.Record.FlowId < overflowFlowIDs {
+			select {
+			case made <- struct{}{}:
+			default:
+			}
+		}
+	}
+	if steadyRecords != 1 || steadyPackets != shown/2 {
+		t.Errorf("the flow that went on: %d records of %d packets, want one of %d", steadyRecords, steadyPackets, shown/2)
+	}
+	if l := wantClosed(t, consumer, uint64(shown)); l.EndReasons[5] == 0 {
+		t.Errorf("no flow ended for lack of resources: %v", l.EndReasons)
+	}
+}
+
 func TestASweepStoppedByAFullRingHasNotCountedWhatIsOpen(t *testing.T) {
 	s := newSweeper(nil, time.Second)
 	s.keep(&bpf.Sweep{PacketsOpen: 9, OctetsOpen: 900, Open: 3})
