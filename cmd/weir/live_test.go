@@ -20,6 +20,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/dpi"
 )
 
 // A wire is a veth pair between two network namespaces: the sender's end is
@@ -249,20 +251,84 @@ func isEthernet(t *testing.T, path string) bool {
 	return len(b) >= 24 && (b[0] == 0xd4 || b[0] == 0x4d) && b[20] == 1
 }
 
-func TestBothDirectionsMakeOneFlow(t *testing.T) {
+func TestBothDirectionsMakeOneFlowAtEveryHook(t *testing.T) {
+	for name, args := range map[string][]string{
+		"native XDP":  {"--xdp-mode", "native"},
+		"generic XDP": {"--xdp-mode", "generic"},
+		"TCX":         {"--hook", "tcx"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(t)
+			p := w.attach(t, append(args, "--direction", "both", "-o", "csv:-")...)
+			w.ping(t, 20)
+			p.interrupt(t)
+			code, out, said := p.end(t)
+			rows := table(t, out)
+			if code != exitComplete || len(rows) != 1 || !strings.Contains(said, name) {
+				t.Fatalf("exit code %d, %d flows; want 0 and 1 by %s: %s", code, len(rows), name, said)
+			}
+			if rows[0]["src2dst_packets"] != "20" || rows[0]["dst2src_packets"] != "20" {
+				t.Errorf("%s packets there, %s back; want 20 each", rows[0]["src2dst_packets"], rows[0]["dst2src_packets"])
+			}
+			closes(t, said)
+		})
+	}
+}
+
+func TestOneDirectionOnly(t *testing.T) {
+	for direction, source := range map[string]string{"in": "198.51.100.1", "out": "198.51.100.2"} {
+		t.Run(direction, func(t *testing.T) {
+			w := newWire(t)
+			p := w.attach(t, "--direction", direction, "-o", "csv:-")
+			w.ping(t, 5)
+			p.interrupt(t)
+			code, out, said := p.end(t)
+			rows := table(t, out)
+			if code != exitComplete || len(rows) != 1 || rows[0]["src_ip"] != source || rows[0]["bidirectional_packets"] != "5" {
+				t.Errorf("exit code %d, flows %v; want 0 and one of 5 packets from %s", code, rows, source)
+			}
+			closes(t, said)
+		})
+	}
+}
+
+func TestLiveFlowsCarryLabels(t *testing.T) {
+	if !dpi.Available() {
+		t.Log("this build holds no nDPI")
+		return
+	}
 	w := newWire(t)
-	p := w.attach(t, "--direction", "both", "-o", "csv:-")
-	w.ping(t, 20)
+	p := w.attach(t, "-o", "csv:-")
+	w.play(t, http1)
 	p.interrupt(t)
 	code, out, said := p.end(t)
-	rows := table(t, out)
-	if code != exitComplete || len(rows) != 1 {
-		t.Fatalf("exit code %d, %d flows; want 0 and 1: %s", code, len(rows), said)
+	labels := map[string]int{}
+	for _, row := range table(t, out) {
+		labels[row["application_name"]]++
 	}
-	if rows[0]["src2dst_packets"] != "20" || rows[0]["dst2src_packets"] != "20" {
-		t.Errorf("%s packets there, %s back; want 20 each", rows[0]["src2dst_packets"], rows[0]["dst2src_packets"])
+	if code != exitComplete || labels["HTTP"] != 3 {
+		t.Errorf("exit code %d, labels %v; want 0 and 3 flows of HTTP: %s", code, labels, said)
 	}
-	closes(t, said)
+}
+
+func TestASecondMeterIsToldOfTheFirst(t *testing.T) {
+	w := newWire(t)
+	first := w.attach(t, "-o", "csv:-")
+	second := exec.Command("ip", "netns", "exec", w.rx, os.Args[0], "attach", "far")
+	second.Env = append(os.Environ(), asWeir+"=1")
+	out, _ := second.CombinedOutput()
+	if code := second.ProcessState.ExitCode(); code != exitFailed || len(lines(string(out))) != 1 || !strings.Contains(string(out), "--hook tcx") {
+		t.Errorf("exit code %d, said %q; want 1 and one line with --hook tcx", code, out)
+	}
+	beside := w.attach(t, "-o", "csv:-", "--hook", "tcx")
+	w.ping(t, 5)
+	for _, p := range []*process{beside, first} {
+		p.interrupt(t)
+		code, out, said := p.end(t)
+		if rows := table(t, out); code != exitComplete || len(rows) != 1 || rows[0]["bidirectional_packets"] != "5" {
+			t.Errorf("exit code %d, flows %v; want 0 and one of 5 packets: %s", code, rows, said)
+		}
+	}
 }
 
 func TestALiveReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
@@ -403,5 +469,21 @@ func TestWhatCannotBeAttachedIsOneLineAndExitCode1(t *testing.T) {
 				t.Errorf("the output was emptied although nothing was metered: %q", got)
 			}
 		})
+	}
+}
+
+func TestAFileThatMayNotBeReadIsOneLineAndExitCode1(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving up privileges needs some: run as root")
+	}
+	secret := write(t, "secret.pcap", read(t, http1))
+	if err := os.Chmod(secret, 0); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", os.Args[0], "replay", secret)
+	cmd.Env = append(os.Environ(), asWeir+"=1")
+	said, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || len(lines(string(said))) != 1 || !strings.Contains(string(said), "permission denied") {
+		t.Errorf("exit code %d, said %q; want 1 and one line", code, said)
 	}
 }

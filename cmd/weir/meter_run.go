@@ -228,7 +228,7 @@ func (r *meterRun) tellDPI() {
 // told, or are told with it.
 func worst(errs ...error) error {
 	var found error
-	for _, code := range []int{exitFailed, exitDamaged, exitLoss} {
+	for _, code := range []int{exitUsage, exitFailed, exitDamaged, exitLoss} {
 		for _, err := range errs {
 			if err == nil || exitCode(err) != code {
 				continue
