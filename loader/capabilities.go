@@ -2,12 +2,10 @@ package loader
 
 import (
 	"bufio"
-	"errors"
 	"os"
 	"strconv"
 	"strings"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -53,43 +51,4 @@ func (c capabilities) missing() (names []string) {
 		}
 	}
 	return names
-}
-
-// explain turns what the kernel said into what to do about it.
-func explain(operation string, err error) error {
-	missing := currentCapabilities().missing()
-	var verifier *ebpf.VerifierError
-	switch {
-	case len(missing) > 0 && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)):
-		return &PermissionError{operation, missing, err}
-	case errors.As(err, &verifier):
-		return &KernelTooOldError{operation, minimumKernel, kernelRelease(),
-			"its verifier refuses the programs (" + lastLine(verifier) + "); use a newer kernel, or report this one", err}
-	case errors.Is(err, unix.EPERM):
-		return &PermissionError{operation, nil, err}
-	case errors.Is(err, ebpf.ErrNotSupported):
-		return &KernelTooOldError{operation, minimumKernel, kernelRelease(), "use a newer kernel; weir doctor says what is missing", err}
-	}
-	return wrapLoad(operation, err)
-}
-
-func lastLine(v *ebpf.VerifierError) string {
-	for i := len(v.Log) - 1; i >= 0; i-- {
-		if line := strings.TrimSpace(v.Log[i]); line != "" && !strings.HasPrefix(line, "processed ") {
-			return line
-		}
-	}
-	return errorText(v.Cause)
-}
-
-// minimumKernel is the oldest release that the programs are tested on.
-const minimumKernel = "6.1"
-
-// kernelRelease is the running kernel's name for itself, as in "6.18.4".
-func kernelRelease() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

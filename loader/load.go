@@ -1,13 +1,11 @@
 package loader
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
-	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader/filter"
@@ -53,17 +51,6 @@ func (a *Attachment) load(o *Options) error {
 		}
 	}
 	return nil
-}
-
-// wrapLoad is for what has no type of its own.
-func wrapLoad(operation string, err error) error {
-	switch {
-	case errors.Is(err, unix.ENOMEM):
-		return fmt.Errorf("%s: not enough memory for the flow table: lower --max-flows: %w", operation, err)
-	case errors.Is(err, unix.ENODEV):
-		return fmt.Errorf("%s: %w: the interface is gone: start again when it is back", operation, ErrNoInterface)
-	}
-	return fmt.Errorf("%s: %w: see what weir doctor says", operation, err)
 }
 
 // spec is the object made ready for an interface.

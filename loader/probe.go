@@ -44,8 +44,7 @@ func refused(name string, err error, advice string) Check {
 
 func probeKernel() Check {
 	c := Check{Name: "kernel", OK: true, Detail: "Linux " + kernelRelease()}
-	var major, minor int
-	if _, err := fmt.Sscanf(kernelRelease(), "%d.%d", &major, &minor); err == nil && (major < 6 || major == 6 && minor < 1) {
+	if tooOld(kernelRelease()) {
 		c.OK = false
 		c.Advice = "weir is tested on Linux " + minimumKernel + " and newer: use one"
 	}
