@@ -39,13 +39,17 @@ checks: setup
 
 # All tests, then those of the library and of the program once more as they are
 # built without cgo. Packages one after the other: several make namespaces and
-# measure. A skipped test fails the run.
+# measure. A skipped test fails the run, but for those that hold weir to the
+# reference's answers, where these do not lie beside the repository.
+REFERENCE = TestLabelsEqualTheReference,TestEveryDifferenceHasItsRule,TestCoreColumnsAreTheReferences,TestColumnsOfShortFlowsAreTheReferences,TestOrderOfColumnsIsTheReferences
+ALLOW = $(if $(wildcard ../shared/captures),,-allow $(REFERENCE))
+
 tests: setup
 	@run() { "$$@" $(GO) test -json -count=1 -p 1 -timeout $(TIMEOUT) $(AS_ROOT) $${packages}; }; \
 	{ status=0; \
 	  packages=./... run env || status=1; \
 	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
-	  exit $$status; } | $(GO) run ./tools/tally
+	  exit $$status; } | $(GO) run ./tools/tally $(ALLOW)
 
 fuzz: setup ## Fuzz every target, each for T=30s
 	@git grep -hoE '^func Fuzz\w+' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
