@@ -19,12 +19,13 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Replaced by the loader with the user's filter, translated; as it stands it
- * matches every frame. The assembly keeps the compiler from knowing that. */
-static __noinline int packet_filter(void *data, void *data_end)
+ * matches every frame. The assembly keeps the compiler from knowing that, and
+ * from dropping length, the frame's original length. */
+static __noinline int packet_filter(void *data, void *data_end, __u32 length)
 {
 	int match = data <= data_end;
 
-	asm volatile("" : "+r"(match));
+	asm volatile("" : "+r"(match) : "r"(length));
 	return match;
 }
 
@@ -41,7 +42,7 @@ static __always_inline void meter_frame(void *ctx, int is_xdp, void *data, void 
 	};
 	int status;
 
-	if (cfg_filter && !packet_filter(data, end)) {
+	if (cfg_filter && !packet_filter(data, end, p->frame_octets)) {
 		ledger_ignore(l, STATUS_FILTERED, p->frame_octets);
 		return;
 	}

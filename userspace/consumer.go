@@ -102,18 +102,17 @@ func (c *Consumer) run(ctx context.Context) error {
 	if err := c.sweep(bpf.WeirSweepModeSWEEP_IDLE); err != nil {
 		return err
 	}
-	for ctx.Err() == nil && !c.stopped {
-		if err := c.poll(time.Now().Add(pollInterval)); err != nil {
-			return err
-		}
-		if err := c.tend(); err != nil {
-			return err
+	var err error
+	for ctx.Err() == nil && !c.stopped && err == nil {
+		if err = c.poll(time.Now().Add(pollInterval)); err == nil {
+			err = c.tend()
 		}
 	}
 	if c.stopped {
 		return nil
 	}
-	return errors.Join(c.detach(), c.drain())
+	// whatever went wrong, what was metered is handed out as far as it goes
+	return errors.Join(err, c.detach(), c.drain())
 }
 
 // tend does what is due between two polls.
