@@ -14,6 +14,7 @@
 
 /* Bounds: what real networks use, and one more level of each. */
 #define VLAN_TAGS_MAX 4
+#define VLAN_TAG_OCTETS 4
 #define MPLS_LABELS_MAX 8
 #define EXTENSIONS_MAX 8
 #define TUNNEL_LEVELS_MAX 4
@@ -866,7 +867,7 @@ static __always_inline int decode_frame(void *ctx, int is_xdp, void *data, void 
 					struct decode_options o, struct packet *p)
 {
 	struct walk w = {
-		.frame_octets = p->frame_octets,
+		.frame_octets = p->frame_octets - tags * VLAN_TAG_OCTETS,
 		.tags = tags,
 		.decode_tunnels = o.decode_tunnels,
 	};

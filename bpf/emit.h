@@ -113,6 +113,14 @@ EMIT_SAMPLE_CLASS(SAMPLE_CLASS_SMALL)
 EMIT_SAMPLE_CLASS(SAMPLE_CLASS_MEDIUM)
 EMIT_SAMPLE_CLASS(SAMPLE_OCTETS_MAX)
 
+/* Records come first: samples may fill half of the ring, the rest is kept for
+ * what must not be lost. */
+static __always_inline int emit_has_room_for_samples(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <
+	       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
+}
+
 /* Sends the packet from its IP header to the frame's end, cut at
  * cfg_sample_octets. present is what of the frame is there. */
 static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packet *p,
@@ -120,6 +128,8 @@ static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packe
 {
 	__u32 length = present - p->l3_offset;
 
+	if (!emit_has_room_for_samples())
+		return 0;
 	if (length > cfg_sample_octets)
 		length = cfg_sample_octets;
 	if (length <= SAMPLE_CLASS_SMALL)

@@ -34,6 +34,7 @@ func meterOn(t *testing.T, m *bpftest.Meter, cpu int, frames [][]byte) {
 		t.Error(err)
 	}
 	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
+	defer blockSignals(t)()
 	for range roundsInRace {
 		for _, f := range frames {
 			if _, err := m.Program("weir_xdp_in").Run(&ebpf.RunOptions{Data: f, Repeat: repeatsInRace}); err != nil {
@@ -42,6 +43,20 @@ func meterOn(t *testing.T, m *bpftest.Meter, cpu int, frames [][]byte) {
 			}
 		}
 	}
+}
+
+// blockSignals keeps signals from the thread until what it returns is called: a
+// run of many repeats that one interrupts is started again from the beginning,
+// and what it had metered already is metered twice.
+func blockSignals(t *testing.T) (unblock func()) {
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^uint64(0)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, &before); err != nil {
+		t.Error(err)
+	}
+	return func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }
 }
 
 // raced lets the writers run while other calls what they race with, then closes

@@ -47,8 +47,8 @@ static __always_inline void sweep_delete(struct flow_entry *e, struct flow_key *
 	bpf_spin_lock(&e->lock);
 	if (e->state == ENTRY_VACANT) {
 		e->state = ENTRY_CLOSED;
-	} else if (e->state == ENTRY_CLOSED) {
-		e->state = ENTRY_DELETING;
+	} else if (e->state == ENTRY_CLOSED || e->state == ENTRY_DELETING) {
+		e->state = ENTRY_DELETING; /* again, if deleting failed before */
 		deleting = 1;
 	}
 	bpf_spin_unlock(&e->lock);

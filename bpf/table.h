@@ -146,15 +146,19 @@ static __always_inline int table_renew(struct flow_entry *e, const struct packet
 				       __u64 now_us, struct ledger *l, struct sample_ticket *t)
 {
 	struct record_event *event = NULL;
-	int used = 0, result;
+	int used = 0, result, reserved;
 
-	if (e->state == ENTRY_OPEN)
+	/* without the lock: what changes before it is taken makes the entry stale */
+	reserved = e->state == ENTRY_OPEN;
+	if (reserved)
 		event = emit_reserve_record();
 	result = entry_account(e, p, now_us, next_flow_id(), event, &used, l, t);
 	if (used)
 		emit_submit(event);
 	else if (event)
 		emit_discard(event);
+	if (result == ACCOUNT_EXPIRED && !reserved)
+		return ACCOUNT_STALE;
 	return result;
 }
 

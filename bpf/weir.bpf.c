@@ -127,25 +127,26 @@ static __always_inline void skb_pull_headers(struct __sk_buff *ctx)
 
 static __always_inline int meter_skb(struct __sk_buff *ctx)
 {
+	/* a tag that the kernel took out of the frame is part of it all the same */
+	__u8 tags = ctx->vlan_present ? 1 : 0;
+	struct packet p = { .frame_octets = ctx->len + tags * VLAN_TAG_OCTETS };
 	struct ledger *l = ledger_of_point();
-	struct packet p = { .frame_octets = ctx->len };
 	struct sample_ticket t = {};
-	__u8 tags = 0;
 
 	if (!l)
 		return VERDICT_NEXT;
 	p.time_ns = clock_now();
 	l->observed_packets++;
 	l->observed_octets += p.frame_octets;
-	skb_pull_headers(ctx);
-	if (ctx->vlan_present) {
+	if (tags)
 		p.key.vlan_id = ctx->vlan_tci & 0xfff;
-		tags = 1;
-	}
+	skb_pull_headers(ctx);
 	meter_frame(ctx, 0, (void *)(long)ctx->data, (void *)(long)ctx->data_end, tags, &p, l,
 		    &t);
-	if (cfg_samples && t.take)
+	if (cfg_samples && t.take) {
+		p.frame_octets = ctx->len; /* of which l3_offset is an offset */
 		sample_skb(ctx, &p, &t, ctx->len, l);
+	}
 	return VERDICT_NEXT;
 }
 

@@ -58,8 +58,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("splt %d: want 0 to %d packets", c.SPLT, bpf.SPLTMax)
 	case c.Samples < 0 || c.Samples > 255:
 		return fmt.Errorf("dissections %d: want 0 to 255 packets", c.Samples)
-	case c.SampleOctets < 0 || c.SampleOctets > SampleOctetsMax:
-		return fmt.Errorf("sample octets %d: want 0 to %d", c.SampleOctets, SampleOctetsMax)
+	case c.Samples > 0 && (c.SampleOctets < 1 || c.SampleOctets > SampleOctetsMax):
+		return fmt.Errorf("sample octets %d: want 1 to %d", c.SampleOctets, SampleOctetsMax)
 	case c.MaxFlows < 1 || c.MaxFlows > 1<<30:
 		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, 1<<30)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf/ringbuf"
 
@@ -34,10 +35,13 @@ type Consumer struct {
 	sample  Sample
 	counted Ledger
 	stopped bool // the caller broke off
+	deaf    bool // the programs could not be told to stop samples
+	trouble error
 	yield   func(*Flow, error) bool
 
 	mu        sync.Mutex
 	published Ledger
+	brokenOff bool
 }
 
 // NewConsumer returns a Consumer of a running meter, whose programs were loaded
@@ -81,12 +85,14 @@ const (
 	pollInterval = 5 * time.Millisecond
 	// pollEvents bounds the events between two looks at the clock.
 	pollEvents = 4096
+	// eventOctetsMin is less than the shortest event takes in the ring.
+	eventOctetsMin = 64
 )
 
 // Flows yields flows as the programs, or the sweep, close them. When ctx ends it
-// detaches (WithDetach), closes what is open as forced, hands it out and ends. If
-// the caller breaks off, nothing more is read, and what is open stays in the
-// kernel. Flows may be called once.
+// detaches (WithDetach), closes what is open as forced, hands it out and ends; so
+// it does after an error, which comes last. If the caller breaks off, nothing
+// more is read, and what is open stays in the kernel. Flows may be called once.
 func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 	return func(yield func(*Flow, error) bool) {
 		c.yield = yield
@@ -112,18 +118,21 @@ func (c *Consumer) run(ctx context.Context) error {
 		return nil
 	}
 	// whatever went wrong, what was metered is handed out as far as it goes
-	return errors.Join(err, c.detach(), c.drain())
+	return errors.Join(err, c.detach(), c.drain(), c.trouble)
 }
 
-// tend does what is due between two polls.
+// tend does what is due between two polls. That samples cannot be stopped costs
+// samples only: it is told at the end, and not tried again.
 func (c *Consumer) tend() error {
 	if c.sweeper.due() {
 		if err := c.sweep(c.sweeper.mode(c.tableFull)); err != nil {
 			return err
 		}
 	}
-	if err := c.sampled.stop(c.handles.DPIDone); err != nil {
-		return err
+	if !c.deaf {
+		if err := c.sampled.stop(c.handles.DPIDone); err != nil {
+			c.deaf, c.trouble = true, errors.Join(c.trouble, err)
+		}
 	}
 	c.publish()
 	return nil
@@ -136,40 +145,53 @@ func (c *Consumer) detach() error {
 	return c.options.detach()
 }
 
-// drainSweeps bounds the sweeps that find work to do although there was ring
+// drain closes everything and hands it out.
+func (c *Consumer) drain() error {
+	err := errors.Join(c.closeAll(), c.empty())
+	c.overflow.drain()
+	return err
+}
+
+// drainSweeps is how often a sweep may find work to do although the ring had
 // space for everything: without WithDetach packets may arrive for ever.
 const drainSweeps = 8
 
-// drain closes everything and reads it. The ring may be too small for all of it
+// drainRounds is how many sweeps it may take to close a full table: four times
+// what the ring needs if each fills it.
+func (c *Consumer) drainRounds() int {
+	records := c.options.config.MaxFlows * int(unsafe.Sizeof(bpf.RecordEvent{}))
+	return drainSweeps + 4*records/c.ring.BufferSize()
+}
+
+// closeAll sweeps until nothing is open. The ring may be too small for all of it
 // at once: then it takes several rounds.
-func (c *Consumer) drain() error {
-	for sweeps := 0; sweeps < drainSweeps && !c.stopped; {
+func (c *Consumer) closeAll() error {
+	for range c.drainRounds() {
+		if c.stopped {
+			return nil
+		}
 		if err := c.sweep(bpf.WeirSweepModeSWEEP_FORCED); err != nil {
 			return err
 		}
 		if err := c.empty(); err != nil {
 			return err
 		}
-		switch s := &c.sweeper.last; {
-		case s.Deferred != 0:
-		case s.Open == 0 && s.Closed == 0:
-			sweeps = drainSweeps
-		default:
-			sweeps++
+		if s := &c.sweeper.last; s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
+			return nil
 		}
 	}
-	c.overflow.drain()
 	return nil
 }
 
-// empty reads what is in the ring now.
+// empty reads what is in the ring now, and no more than it can hold.
 func (c *Consumer) empty() error {
-	for {
+	for range 1 + c.ring.BufferSize()/(eventOctetsMin*pollEvents) {
 		n, err := c.pollCounted(time.Unix(1, 0))
 		if err != nil || n < pollEvents {
 			return err
 		}
 	}
+	return nil
 }
 
 // poll handles events until deadline, or until pollEvents of them have been.
@@ -190,8 +212,8 @@ func (c *Consumer) pollCounted(deadline time.Time) (n int, err error) {
 			return n, fmt.Errorf("read ring buffer: %w", err)
 		}
 		n++
-		if err := c.event(record.RawSample); err != nil {
-			return n, err
+		if err := c.event(record.RawSample); err != nil && c.trouble == nil {
+			c.trouble = err // the ledger will not close: what it held is not known
 		}
 	}
 	return n, nil

@@ -108,9 +108,7 @@ func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {
 	if c.options.samples == nil {
 		return
 	}
-	if e.Number == 0 {
-		c.sampled.add(e)
-	}
+	c.sampled.add(e)
 	c.sample = Sample{
 		FlowID:     e.FlowId,
 		Part:       e.Part,

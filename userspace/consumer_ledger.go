@@ -8,15 +8,22 @@ import (
 
 // Ledger implements Source: the programs' counters, added up over CPUs and
 // observation points, and what was read. While packets arrive, its lines are of
-// slightly different moments; they close after the iteration.
+// slightly different moments; they close after the iteration. After a break, all
+// that was metered and not read is taken to be open: nobody looks any more.
 func (c *Consumer) Ledger() Ledger {
 	c.mu.Lock()
-	l := c.published
+	l, brokenOff := c.published, c.brokenOff
 	c.mu.Unlock()
 	for _, p := range c.handles.Points {
 		if err := c.addPoint(&l, p.Index); err != nil {
 			// the counters stay what they are: the lines will not close, and say so
 			break
+		}
+	}
+	if brokenOff {
+		l.Open = Count{
+			l.Accounted.Packets - l.Read.Packets - l.Lost.Packets,
+			l.Accounted.Octets - l.Read.Octets - l.Lost.Octets,
 		}
 	}
 	if c.options.nic != nil {
@@ -66,6 +73,6 @@ func (c *Consumer) tableFull() uint64 {
 func (c *Consumer) publish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.published = c.counted
+	c.published, c.brokenOff = c.counted, c.stopped
 	c.published.Open = c.overflowOpen.Plus(Count{c.sweeper.last.PacketsOpen, c.sweeper.last.OctetsOpen})
 }

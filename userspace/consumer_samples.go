@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	// sampledMax bounds the flows whose samples can be stopped; further ones send
-	// all of theirs.
+	// sampledMax bounds the flows whose samples can be stopped.
 	sampledMax = 1 << 18
 	// doneBatch is how many flows the program takes in one run (DPI_DONE_BATCH).
 	doneBatch = 32
@@ -36,10 +35,20 @@ func newSampledFlows() sampledFlows {
 	return sampledFlows{keys: map[uint64]bpf.DPIDone{}, mu: &sync.Mutex{}, asked: &[]flowPart{}}
 }
 
+// add keeps the key of a record that a sample is of. A record may be read before
+// its last sample: such keys are never forgotten, so that where there is no room
+// any other makes way.
 func (s *sampledFlows) add(e *bpf.SampleEvent) {
-	if len(s.keys) < sampledMax {
-		s.keys[e.FlowId] = bpf.DPIDone{Key: e.Key, FlowId: e.FlowId, Part: e.Part}
+	if d, known := s.keys[e.FlowId]; known && d.Part == e.Part {
+		return
 	}
+	if len(s.keys) >= sampledMax {
+		for flowID := range s.keys {
+			delete(s.keys, flowID)
+			break
+		}
+	}
+	s.keys[e.FlowId] = bpf.DPIDone{Key: e.Key, FlowId: e.FlowId, Part: e.Part}
 }
 
 // forget drops a flow that has ended; a later part of it that is known stays.

@@ -30,8 +30,9 @@ type Meter struct {
 	flow     Flow
 	sampled  Sample
 	yield    func(*Flow, error) bool
-	stopped  bool // the caller broke off
-	ended    bool // nothing more to read
+	stopped  bool  // the caller broke off
+	ended    bool  // nothing more to read
+	damage   error // of the packet source, until it has been yielded
 	counted  Ledger
 	names    names
 	stops    stops
@@ -69,11 +70,14 @@ func (m *Meter) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 		defer m.publishAll()
 		var cancelled atomic.Bool
 		defer context.AfterFunc(ctx, func() { cancelled.Store(true) })()
-		err := m.run(&cancelled)
+		if err := m.run(&cancelled); err != nil {
+			m.damage = err
+		}
 		if m.ended {
 			m.table.drain()
 		}
-		if err != nil && !m.stopped {
+		if err := m.damage; err != nil && !m.stopped {
+			m.damage = nil
 			yield(nil, err)
 		}
 	}
