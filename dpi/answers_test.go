@@ -21,13 +21,13 @@ func FuzzHostileProcess(f *testing.F) {
 	f.Add(worker.AppendAck(bytes.Clone(verdict), worker.Ack{Octets: 12}))
 	f.Add(worker.AppendHello(nil, worker.Hello{MaxFlows: 1}))
 	f.Fuzz(func(t *testing.T, input []byte) {
-		w := &Worker{crashed: &userspace.L7{}, closed: make(chan struct{})}
+		w := &Worker{crashed: &userspace.L7{}, evicted: &userspace.L7{}, closed: make(chan struct{})}
 		s := &stream{w: w}
 		s.ready.L, s.room.L = &s.mu, &s.mu
 		for i := range 100 {
 			p := &pending{stream: s}
 			p.flow.Record.FlowId = uint64(i + 1)
-			w.waiting.push(p)
+			w.expect(p, worker.FlowRef{FlowID: uint64(i + 1)}, 1)
 			s.queue.push(p)
 		}
 		p := &process{w: w, cmd: new(exec.Cmd)}

@@ -30,6 +30,7 @@ func engines() map[string]func() int {
 		"fake":         func() int { return worker.Run(openFake) },
 		"liar":         func() int { return worker.Run(openLiar) },
 		"slow":         func() int { return worker.Run(openSlow) },
+		"stuck":        func() int { return worker.Run(openStuck) },
 		"broken":       func() int { return worker.Run(openBroken) },
 		"garbage":      garbage,
 		"mute":         mute,
@@ -54,6 +55,14 @@ func openLiar(worker.Hello) (worker.Inspector, string, error) {
 
 func openSlow(worker.Hello) (worker.Inspector, string, error) {
 	return &fake{flows: make(map[worker.FlowRef]int), sleep: time.Millisecond}, "slow", nil
+}
+
+// openStuck works the first time only, and then does not get ready.
+func openStuck(h worker.Hello) (worker.Inspector, string, error) {
+	if h.Restarted {
+		time.Sleep(time.Hour)
+	}
+	return openFake(h)
 }
 
 func openBroken(worker.Hello) (worker.Inspector, string, error) {

@@ -68,11 +68,12 @@ func (o *outbox) sample(s *userspace.Sample, lossy bool, closed <-chan struct{})
 }
 
 // close appends a Close frame and calls sent, with the batch's number, before
-// another frame can be appended. It returns false if there is no process.
-func (o *outbox) close(ref worker.FlowRef, closed <-chan struct{}, sent func(seq uint64)) bool {
+// another frame can be appended. It returns false if there is no process, and,
+// if lossy, when no batch is free.
+func (o *outbox) close(ref worker.FlowRef, lossy bool, closed <-chan struct{}, sent func(seq uint64)) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.down.Load() || !o.begin(false, closed) {
+	if o.down.Load() || !o.begin(lossy, closed) {
 		return false
 	}
 	sent(o.cur.seq)

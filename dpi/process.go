@@ -108,13 +108,17 @@ func (w *Worker) isClosed() bool {
 }
 
 // pause waits before the next start, and returns how long the one after that
-// has to. What is asked for in the meantime is answered without a process.
+// has to. What is asked for in the meantime is answered without a process; the
+// first time it rather waits for the next one, unless that would hold up a
+// live meter for as long as a start may take.
 func (w *Worker) pause(wait time.Duration) time.Duration {
+	if wait != 0 || w.o.Lossy {
+		w.out.goDown()
+		w.lose(^uint64(0), 0)
+	}
 	if wait == 0 {
 		return backoffMin
 	}
-	w.out.goDown()
-	w.lose(^uint64(0), 0)
 	select {
 	case <-time.After(wait):
 	case <-w.closed:

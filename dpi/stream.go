@@ -4,32 +4,47 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"time"
 
+	"github.com/weirflow/weir/dpi/worker"
 	"github.com/weirflow/weir/userspace"
 )
+
+// patience is how long a Lossy worker's full queue may hold up the meter: enough
+// for a process that works to answer half of DefaultQueue, as when many flows
+// end at once, and little for a ring buffer to bridge.
+const patience = 50 * time.Millisecond
 
 // A pending flow is one that the inner source has yielded and the stream has
 // not; or an error in its place.
 type pending struct {
-	flow   userspace.Flow
-	err    error
-	stream *stream
-	seq    uint64 // of the batch that asks for its verdict
-	ready  bool   // under stream.mu
+	flow     userspace.Flow
+	err      error
+	stream   *stream
+	question *question // used again unless given up; under Worker.mu
+	ready    bool      // under stream.mu
 }
 
-// A fifo of pending flows.
-type fifo struct {
-	ring  []*pending // length a power of two
+// A question is a Close that was sent and not answered. The process answers in
+// turn, so it stays in its place also where no flow waits for the answer.
+type question struct {
+	ref  worker.FlowRef
+	seq  uint64   // of the batch that asks
+	flow *pending // nil: given up, or answered
+}
+
+// A fifo of what waits.
+type fifo[T any] struct {
+	ring  []*T // length a power of two
 	head  int
 	count int
 }
 
-func (q *fifo) push(p *pending) {
+func (q *fifo[T]) push(p *T) {
 	if q.count == len(q.ring) {
-		ring := make([]*pending, max(64, 2*len(q.ring)))
+		ring := make([]*T, max(64, 2*len(q.ring)))
 		for i := range q.count {
-			ring[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
+			ring[i] = q.at(i)
 		}
 		q.ring, q.head = ring, 0
 	}
@@ -37,14 +52,17 @@ func (q *fifo) push(p *pending) {
 	q.count++
 }
 
-func (q *fifo) first() *pending {
+// at is the i-th of those that wait, from 0.
+func (q *fifo[T]) at(i int) *T { return q.ring[(q.head+i)&(len(q.ring)-1)] }
+
+func (q *fifo[T]) first() *T {
 	if q.count == 0 {
 		return nil
 	}
-	return q.ring[q.head]
+	return q.at(0)
 }
 
-func (q *fifo) pop() *pending {
+func (q *fifo[T]) pop() *T {
 	p := q.first()
 	if p != nil {
 		q.ring[q.head] = nil
@@ -76,16 +94,18 @@ type stream struct {
 	w   *Worker
 	src userspace.Source
 
-	mu       sync.Mutex
-	ready    sync.Cond // the first of the queue is ready, or the input ended
-	room     sync.Cond // the queue has room, or the caller has gone
-	queue    fifo
-	spare    []*pending
-	yielded  tally
-	waiting  bool // for room
-	ended    bool
-	halted   bool
-	produced chan struct{}
+	mu      sync.Mutex
+	ready   sync.Cond // the first of the queue is ready, or the input ended
+	room    sync.Cond // the queue has room, or the caller has gone
+	queue   fifo[pending]
+	spare   []*pending
+	yielded tally
+	waiting bool // for room
+	// impatient: the queue was not half emptied in time, nor has it been since.
+	impatient bool
+	ended     bool
+	halted    bool
+	produced  chan struct{}
 }
 
 // Wrap returns a Source that yields the flows and errors of src in src's order,
@@ -199,15 +219,51 @@ func (s *stream) wait() bool {
 	if s.queue.count < s.w.o.Queue {
 		return !s.halted
 	}
-	s.mu.Unlock()
-	s.w.out.flush()
-	s.mu.Lock()
-	for s.queue.count >= s.w.o.Queue && !s.halted {
+	if !s.impatient {
+		s.mu.Unlock()
+		s.w.out.flush()
+		s.mu.Lock()
+		if s.w.o.Lossy {
+			defer s.limitWait().Stop()
+		}
+	}
+	for s.full() {
+		if s.impatient && !s.queue.first().ready {
+			s.giveUp()
+		}
 		s.waiting = true
 		s.room.Wait()
 	}
 	s.waiting = false
 	return !s.halted
+}
+
+func (s *stream) full() bool { return s.queue.count >= s.w.o.Queue && !s.halted }
+
+// limitWait ends the producer's patience in time, if it still waits by then.
+func (s *stream) limitWait() *time.Timer {
+	return time.AfterFunc(patience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.waiting {
+			s.impatient = true
+			s.room.Signal()
+		}
+	})
+}
+
+// giveUp makes the oldest of a full queue ready, without a label where there is
+// no verdict yet. It is a share of the queue, since the producer sleeps until
+// the caller has taken them. s.mu is held.
+func (s *stream) giveUp() {
+	for i := range max(1, s.w.o.Queue/16) {
+		if p := s.queue.at(i); !p.ready {
+			p.ready = s.w.giveUp(p)
+		}
+	}
+	if s.queue.first().ready {
+		s.ready.Signal()
+	}
 }
 
 // next takes back the flow that was yielded, and returns the next one whose
@@ -228,6 +284,9 @@ func (s *stream) next(yielded *pending) *pending {
 		case p == nil && s.ended:
 			return nil
 		}
+		if s.waiting && s.impatient {
+			s.room.Signal()
+		}
 		s.ready.Wait()
 	}
 }
@@ -238,8 +297,11 @@ func (s *stream) deliver(p *pending) {
 		s.yielded.add(&p.flow)
 	}
 	// Waking the producer for every flow would cost more than the flow.
-	if s.waiting && s.queue.count <= s.w.o.Queue/2 {
-		s.room.Signal()
+	if s.queue.count <= s.w.o.Queue/2 {
+		s.impatient = false
+		if s.waiting {
+			s.room.Signal()
+		}
 	}
 }
 

@@ -43,8 +43,10 @@ type Options struct {
 	// Queue bounds the flows that wait for their verdict, of each Source; 0 is
 	// DefaultQueue.
 	Queue int
-	// Lossy drops samples rather than hold up the meter when the process cannot
-	// keep up. It is for live metering, where a wait fills the ring buffer.
+	// Lossy drops samples, and verdicts of a full Queue, rather than hold up the
+	// meter when the process cannot keep up or hangs; the flows come out with
+	// reason "evicted". It is for live metering, where a wait fills the ring
+	// buffer.
 	Lossy bool
 	// Command are the arguments that make this program's binary the DPI
 	// process; nil is worker.Command.
@@ -85,6 +87,7 @@ type Stats struct {
 	Evicted        uint64 // flows judged early, for MaxFlows
 	Flows          uint64 // flows that were given an L7
 	FlowsCrashed   uint64 // of these, with reason "engine_crashed"
+	FlowsEvicted   uint64 // of these, with reason "evicted" for the process was late (Lossy)
 	Crashes        uint64 // processes that ended by themselves or broke the protocol
 	Hangs          uint64 // processes that were ended for Timeout
 	// LastCrash says how the last process ended that should not have.
@@ -105,10 +108,12 @@ type Worker struct {
 	ended  chan struct{} // by supervise
 	// crashed is the verdict over a flow that went down with its process.
 	crashed *userspace.L7
+	// evicted is the verdict over a flow that Lossy did not wait for.
+	evicted *userspace.L7
 	once    sync.Once
 
 	mu      sync.Mutex
-	waiting fifo // flows whose Close was sent, in the order of their verdicts
+	waiting fifo[question] // in the order of their verdicts
 	lostNs  uint64
 	past    worker.Ack // counts of the processes that ended
 	now     worker.Ack // counts of the one that runs
@@ -128,11 +133,8 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if !Available() {
 		return nil, fmt.Errorf("start DPI: %w", ErrNotAvailable)
 	}
-	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}), crashed: &userspace.L7{
-		ApplicationName:         "Unknown",
-		ApplicationCategoryName: "Unspecified",
-		Reason:                  worker.ReasonEngineCrashed,
-	}}
+	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
+		crashed: unknown(worker.ReasonEngineCrashed), evicted: unknown(worker.ReasonEvicted)}
 	w.out.init()
 	err = w.launch(ctx, true)
 	if errors.Is(err, fs.ErrPermission) {
@@ -144,6 +146,10 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+func unknown(reason string) *userspace.L7 {
+	return &userspace.L7{ApplicationName: "Unknown", ApplicationCategoryName: "Unspecified", Reason: reason}
 }
 
 func (w *Worker) launch(ctx context.Context, confined bool) error {
@@ -182,21 +188,46 @@ func (w *Worker) Stats() Stats {
 	return s
 }
 
-// ask asks for the flow's verdict; publish or lose will answer.
+// ask asks for the flow's verdict; publish, lose or giveUp will answer.
 func (w *Worker) ask(p *pending) {
-	asked := w.out.close(worker.FlowRef{FlowID: p.flow.Record.FlowId, Part: p.flow.Record.Part}, w.closed, func(seq uint64) {
-		w.mu.Lock()
-		p.seq = seq
-		w.waiting.push(p)
-		w.mu.Unlock()
-	})
-	if !asked {
-		w.mu.Lock()
-		p.flow.L7 = w.crashed
-		w.book(p)
-		w.mu.Unlock()
-		resolve([]*pending{p})
+	ref := worker.FlowRef{FlowID: p.flow.Record.FlowId, Part: p.flow.Record.Part}
+	asked := w.out.close(ref, w.o.Lossy, w.closed, func(seq uint64) { w.expect(p, ref, seq) })
+	if asked {
+		return
 	}
+	w.mu.Lock()
+	p.flow.L7 = w.crashed
+	if !w.out.down.Load() && !w.isClosed() {
+		p.flow.L7 = w.evicted
+	}
+	w.book(p)
+	w.mu.Unlock()
+	resolve([]*pending{p})
+}
+
+// expect has p wait for the next verdict but those that others wait for.
+func (w *Worker) expect(p *pending, ref worker.FlowRef, seq uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.question == nil {
+		p.question = new(question)
+	}
+	*p.question = question{ref: ref, seq: seq, flow: p}
+	w.waiting.push(p.question)
+}
+
+// giveUp answers for a process that is late. It returns false if p has got its
+// verdict, though not been marked as ready.
+func (w *Worker) giveUp(p *pending) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.question.flow == nil {
+		return false
+	}
+	p.question.flow, p.question = nil, nil
+	p.flow.L7 = w.evicted
+	w.book(p)
+	return true
 }
 
 // A verdict is one that the process gave.
@@ -211,11 +242,14 @@ func (w *Worker) publish(verdicts []verdict, to []*pending) ([]*pending, error) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, v := range verdicts {
-		p := w.waiting.first()
-		if p == nil || p.flow.Record.FlowId != v.ref.FlowID || p.flow.Record.Part != v.ref.Part {
+		q := w.waiting.first()
+		if q == nil || q.ref != v.ref {
 			return to, &worker.ProtocolError{Kind: worker.KindVerdict, Reason: "not over the flow that was closed next"}
 		}
-		w.waiting.pop()
+		p := w.answered()
+		if p == nil {
+			continue
+		}
 		p.flow.L7 = v.l7
 		// Whatever this process makes of a flow that its predecessor had, it did
 		// not see the beginning.
@@ -228,17 +262,27 @@ func (w *Worker) publish(verdicts []verdict, to []*pending) ([]*pending, error) 
 	return to, nil
 }
 
+// answered takes the first question off those that wait, and returns its flow;
+// nil if that was given up. w.mu is held.
+func (w *Worker) answered() *pending {
+	q := w.waiting.pop()
+	p := q.flow
+	q.flow = nil
+	return p
+}
+
 // lose answers for a process that ended: flows asked for in batches up to seq
 // have no verdict, and those that began by lostNs will not get one.
 func (w *Worker) lose(seq, lostNs uint64) {
 	w.mu.Lock()
 	w.lostNs = max(w.lostNs, lostNs)
 	var lost []*pending
-	for p := w.waiting.first(); p != nil && p.seq <= seq; p = w.waiting.first() {
-		w.waiting.pop()
-		p.flow.L7 = w.crashed
-		w.book(p)
-		lost = append(lost, p)
+	for q := w.waiting.first(); q != nil && q.seq <= seq; q = w.waiting.first() {
+		if p := w.answered(); p != nil {
+			p.flow.L7 = w.crashed
+			w.book(p)
+			lost = append(lost, p)
+		}
 	}
 	w.mu.Unlock()
 	resolve(lost)
@@ -247,8 +291,11 @@ func (w *Worker) lose(seq, lostNs uint64) {
 // book counts a verdict; w.mu is held.
 func (w *Worker) book(p *pending) {
 	w.stats.Flows++
-	if p.flow.L7.Reason == worker.ReasonEngineCrashed {
+	switch {
+	case p.flow.L7.Reason == worker.ReasonEngineCrashed:
 		w.stats.FlowsCrashed++
+	case p.flow.L7 == w.evicted:
+		w.stats.FlowsEvicted++
 	}
 }
 

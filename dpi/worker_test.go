@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -324,6 +326,88 @@ func TestALossyWorkerDropsSamplesRatherThanWait(t *testing.T) {
 	o := drain(t, src)
 	o.inOrder(t, 20)
 	if s := w.Stats(); s.SamplesDropped == 0 || s.Samples == 0 || s.Samples+s.SamplesDropped != 20*102 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A clocked script notes how long the consumer of its flows held it up at most.
+type clocked struct {
+	*script
+	longest time.Duration
+}
+
+func (s *clocked) Flows(ctx context.Context) iter.Seq2[*userspace.Flow, error] {
+	return func(yield func(*userspace.Flow, error) bool) {
+		for f, err := range s.script.Flows(ctx) {
+			began := time.Now()
+			more := yield(f, err)
+			s.longest = max(s.longest, time.Since(began))
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func TestAProcessInTroubleDoesNotHoldUpALossyMeter(t *testing.T) {
+	for name, c := range map[string]struct {
+		command string
+		packet  []byte
+		samples int // of each other flow
+	}{
+		"it hangs, the queue is full":    {"fake", hangPacket, 0},
+		"it hangs, no batch is free":     {"fake", hangPacket, 40},
+		"it crashes, none follows":       {"stuck", crashPacket, 0},
+		"it crashes, none follows, busy": {"stuck", crashPacket, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, s, _ := startScript(t, dpi.Options{Command: []string{c.command}, Lossy: true, Timeout: 2 * time.Second}, 50000, func(items []item) {
+				for i := range items {
+					items[i].samples = slices.Repeat([][]byte{[]byte("some")}, c.samples)
+				}
+				items[5].samples = [][]byte{c.packet}
+			})
+			meter := &clocked{script: s}
+			o := drain(t, w.Wrap(meter, s))
+			o.inOrder(t, 50000)
+			if meter.longest > time.Second {
+				t.Errorf("the meter was held up for %v", meter.longest)
+			}
+			if stats := w.Stats(); stats.FlowsEvicted+stats.FlowsCrashed == 0 || stats.Flows != 50000 {
+				t.Errorf("%+v", stats)
+			}
+		})
+	}
+}
+
+// A process that was late is still held to the order of what it was asked.
+func TestALateProcessLabelsTheRightFlows(t *testing.T) {
+	w, _, src := startScript(t, dpi.Options{Command: []string{"slow"}, Lossy: true, Queue: 64}, 1000, nil)
+	o := drain(t, src)
+	o.inOrder(t, 1000)
+	evicted := uint64(0)
+	for id, l7 := range o.labels {
+		if l7.Reason == "evicted" {
+			evicted++
+		} else if l7.ApplicationName != own(id, 2) {
+			t.Fatalf("flow %d was labelled %q (%s)", id, l7.ApplicationName, l7.Reason)
+		}
+	}
+	s := w.Stats()
+	if evicted == 0 || evicted == 1000 || s.FlowsEvicted != evicted || s.Flows != 1000 || s.Crashes+s.Hangs > 0 {
+		t.Errorf("%d evicted, %+v", evicted, s)
+	}
+}
+
+func TestALossyWorkerWaitsForAProcessThatKeepsUp(t *testing.T) {
+	w, _, src := startScript(t, dpi.Options{Lossy: true}, 20000, func(items []item) {
+		for i := range items {
+			items[i].samples = nil // a burst of closes alone
+		}
+	})
+	o := drain(t, src)
+	o.inOrder(t, 20000)
+	if s := w.Stats(); s.Flows != 20000 || s.FlowsEvicted > 10000 {
 		t.Errorf("%+v", s)
 	}
 }

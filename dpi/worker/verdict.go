@@ -12,7 +12,8 @@ import (
 const (
 	// ReasonNotSampled: no packet of the flow came to be classified.
 	ReasonNotSampled = "not_sampled"
-	// ReasonEvicted: more flows were open than verdicts are kept for.
+	// ReasonEvicted: more flows were open than verdicts are kept for, or more
+	// waited for theirs than a live meter waits for.
 	ReasonEvicted = "evicted"
 	// ReasonEngineCrashed: the DPI process ended, or was ended, while it had
 	// the flow.
