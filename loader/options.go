@@ -111,8 +111,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("splt %d: want 0 to %d packets", c.SPLT, bpf.SPLTMax)
 	case c.Samples < 0 || c.Samples > 255 || c.SampleOctets < 0 || c.SampleOctets > sampleOctetsMax:
 		return fmt.Errorf("%d samples of %d octets: want at most 255 of %d", c.Samples, c.SampleOctets, sampleOctetsMax)
-	case c.MaxFlows < 1 || c.MaxFlows > 1<<30:
-		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, 1<<30)
+	case c.MaxFlows < 1 || c.MaxFlows > 1<<24:
+		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, 1<<24)
 	}
 	return nil
 }

@@ -60,11 +60,14 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("dissections %d: want 0 to 255 packets", c.Samples)
 	case c.Samples > 0 && (c.SampleOctets < 1 || c.SampleOctets > SampleOctetsMax):
 		return fmt.Errorf("sample octets %d: want 1 to %d", c.SampleOctets, SampleOctetsMax)
-	case c.MaxFlows < 1 || c.MaxFlows > 1<<30:
-		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, 1<<30)
+	case c.MaxFlows < 1 || c.MaxFlows > maxFlowsMax:
+		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, maxFlowsMax)
 	}
 	return nil
 }
+
+// maxFlowsMax is 12 GB of flow table.
+const maxFlowsMax = 1 << 24
 
 // SampleOctetsMax is the longest sample that the ring buffer carries.
 const SampleOctetsMax = 2048

@@ -28,7 +28,7 @@ func TestConfigSaysWhatIsOutOfRange(t *testing.T) {
 		"256 dissections":                 {func(c *userspace.Config) { c.Samples = 256 }, "dissections"},
 		"samples longer than the ring's":  {func(c *userspace.Config) { c.Samples, c.SampleOctets = 1, userspace.SampleOctetsMax+1 }, "sample octets"},
 		"no room for any flow":            {func(c *userspace.Config) { c.MaxFlows = 0 }, "max flows"},
-		"more flows than the index holds": {func(c *userspace.Config) { c.MaxFlows = 1<<30 + 1 }, "max flows"},
+		"more flows than the index holds": {func(c *userspace.Config) { c.MaxFlows = 1<<24 + 1 }, "max flows"},
 	}
 	for name, tc := range cases {
 		c := userspace.DefaultConfig()

@@ -36,7 +36,7 @@ func attachCommand(env *environment) *cli.Command {
 		Usage:     "meter what interfaces receive or send, as it happens",
 		UsageText: "weir attach [OPTIONS] INTERFACE...",
 		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends.\n" +
-			"Needs root, or CAP_BPF and CAP_NET_ADMIN.",
+			"Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
 		Flags: append(s.flags(), a.flags()...),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {

@@ -192,20 +192,20 @@ func (r *meterRun) checkLedger(l *userspace.Ledger) error {
 // checkLoss tells of packets that are in no flow that was written.
 func (r *meterRun) checkLoss(l *userspace.Ledger) error {
 	lost := l.Lost.Packets + r.outputs.lost()
-	total := l.Observed.Packets
+	total := l.Metered.Packets
 	if r.nicIsExact && l.NIC.Low.Packets > l.Observed.Packets {
 		lost += l.NIC.Low.Packets - l.Observed.Packets
-		total = l.NIC.Low.Packets
+		total += l.NIC.Low.Packets - l.Observed.Packets
 	}
 	if lost == 0 || total == 0 {
 		return nil
 	}
 	percent := 100 * float64(lost) / float64(total)
 	if percent <= r.settings.maxLoss.p {
-		r.say.note("%d packets, %.4g %%, were lost", lost, percent)
+		r.say.note("%d packets, %.4g %%, were lost or not written", lost, percent)
 		return nil
 	}
-	return &codedError{exitLoss, fmt.Errorf("%d packets, %.4g %%, were lost; --max-loss accepts %g %%", lost, percent, r.settings.maxLoss.p)}
+	return &codedError{exitLoss, fmt.Errorf("%d packets, %.4g %%, were lost or not written; --max-loss accepts %g %%", lost, percent, r.settings.maxLoss.p)}
 }
 
 // tellDPI tells how classification went, if it did not go well.
@@ -216,6 +216,9 @@ func (r *meterRun) tellDPI() {
 	s := r.worker.Stats()
 	if s.Crashes+s.Hangs > 0 {
 		r.say.note("nDPI crashed %d times and hung %d times; %d flows are without a label (%s)", s.Crashes, s.Hangs, s.FlowsCrashed, s.LastCrash)
+	}
+	if s.FlowsEvicted > 0 {
+		r.say.note("%d flows are without a label: nDPI did not answer in time", s.FlowsEvicted)
 	}
 	if s.SamplesDropped > 0 {
 		r.say.note("%d packets were not shown to nDPI, which could not keep up", s.SamplesDropped)

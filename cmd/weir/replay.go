@@ -2,10 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/sink"
 )
 
 func replayCommand(env *environment) *cli.Command {
@@ -30,7 +33,30 @@ func replayCommand(env *environment) *cli.Command {
 	}
 }
 
+// keepInputs refuses an output that would overwrite a capture to be read.
+func keepInputs(captures, outputs []string) error {
+	for _, spec := range outputs {
+		_, path, err := sink.Parse(spec)
+		if err != nil {
+			return err
+		}
+		out, err := os.Stat(path)
+		if err != nil {
+			continue
+		}
+		for _, capture := range captures {
+			if in, err := os.Stat(capture); err == nil && in.Mode().IsRegular() && os.SameFile(in, out) {
+				return fmt.Errorf("output %q: it would overwrite the capture %s", spec, capture)
+			}
+		}
+	}
+	return nil
+}
+
 func replay(c *cli.Context, env *environment, s *settings) error {
+	if err := keepInputs(c.Args().Slice(), s.outputs); err != nil {
+		return &usageError{c.Command.Name, err}
+	}
 	in := &captures{paths: c.Args().Slice(), stdin: env.stdin, say: speaker{env.stderr, s.level}}
 	defer in.close()
 	match, err := in.matcher(s.filter)

@@ -41,7 +41,7 @@ func newSettings() *settings {
 		splt:        number{max: bpf.SPLTMax},
 		dissections: number{max: 255, n: dpi.DefaultDissections},
 		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
-		maxFlows:    number{min: 1, max: 1 << 30, n: d.MaxFlows},
+		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
 }
 

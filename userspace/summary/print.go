@@ -60,7 +60,7 @@ func printLedger(b *strings.Builder, l *userspace.Ledger) {
 	if l.NIC != nil {
 		printNIC(b, l)
 	} else {
-		fmt.Fprintf(b, "L1 interface = observed: not checked, no interface counts the packets of a file\n")
+		fmt.Fprintf(b, "L1 interface = observed: not checked, there is no interface's count\n")
 	}
 	for _, ln := range []line{
 		{"L2", "observed = metered + ignored", l.Observed, l.Metered.Plus(l.IgnoredTotal())},
