@@ -53,6 +53,13 @@
 #define EXTENSION_DESTINATION 60
 #define EXTENSION_MOBILITY 135
 
+#define TCP_SYN 0x02
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+#define TCP_OPTION_MSS 2
+/* A TCP header has room for so many octets of options. */
+#define TCP_OPTIONS_MAX 40
+
 #define PORT_GTPU 2152
 #define PORT_VXLAN 4789
 #define PORT_GENEVE 6081
@@ -738,6 +745,77 @@ static __always_inline int decode_transport(struct cursor *c, struct packet *p)
 	return STATUS_OK;
 }
 
+/* --- what only the optional statistics want --- */
+
+/* A walk along TCP's options; the callback of a loop. */
+struct tcp_options {
+	struct cursor *c;
+	__u32 skip; /* from the TCP header to the next option */
+	__u32 size; /* of the header, as it claims */
+	__u16 mss;
+};
+
+static long tcp_option_step(__u32 i, struct tcp_options *o)
+{
+	__u8 *option;
+
+	if (o->skip >= o->size)
+		return 1;
+	option = header(o->c, o->skip, 1);
+	if (!option || option[0] == TCP_OPTION_END)
+		return 1;
+	if (option[0] == TCP_OPTION_NOP) {
+		o->skip += 1 + unknown_zero;
+		return 0;
+	}
+	option = header(o->c, o->skip, 2);
+	if (!option || option[1] < 2)
+		return 1;
+	if (option[0] == TCP_OPTION_MSS && option[1] == 4) {
+		option = header(o->c, o->skip, 4);
+		if (option)
+			o->mss = read16(option + 2);
+		return 1;
+	}
+	o->skip += option[1] + unknown_zero;
+	return 0;
+}
+
+/* The cursor stands at a whole TCP header. */
+static __always_inline void decode_tcp_statistics(struct cursor *c, struct packet *p)
+{
+	struct tcp_options options = { .c = c, .skip = 20 };
+	__u8 *tcp = header(c, 0, 20);
+
+	if (!tcp)
+		return;
+	p->tcp_seq = read32(tcp + 4);
+	p->tcp_window = read16(tcp + 14);
+	options.size = (tcp[12] >> 4) * 4;
+	if (!(p->tcp_flags & TCP_SYN) || options.size <= 20)
+		return;
+	bpf_loop(TCP_OPTIONS_MAX, tcp_option_step, &options, 0);
+	p->tcp_mss = options.mss;
+}
+
+static __always_inline void decode_ip_statistics(const struct cursor *c, struct packet *p)
+{
+	__u8 *ip;
+
+	if (p->l3_offset > HEADERS_MAX)
+		return;
+	ip = c->data + p->l3_offset;
+	if ((void *)(ip + 20) > c->end)
+		return;
+	if (c->w->n.version == 4) {
+		p->tos = ip[1];
+		p->ttl = ip[8];
+	} else {
+		p->tos = read16(ip) >> 4;
+		p->ttl = ip[7];
+	}
+}
+
 /* --- the whole --- */
 
 static __always_inline __u32 accounted_octets(const struct packet *p, const struct network *n,
@@ -857,6 +935,8 @@ struct decode_options {
 	__u32 link_type;
 	int accounting;
 	int decode_tunnels;
+	int tcp_statistics;
+	int ip_statistics;
 	__u8 point;
 };
 
@@ -878,6 +958,10 @@ static __always_inline int decode_frame(void *ctx, int is_xdp, void *data, void 
 		status = decode_transport(&c, p);
 	if (status != STATUS_OK)
 		return status;
+	if (o.tcp_statistics && p->tcp_flags)
+		decode_tcp_statistics(&c, p);
+	if (o.ip_statistics)
+		decode_ip_statistics(&c, p);
 	p->fragment = w.n.fragment;
 	p->octets = accounted_octets(p, &w.n, o.accounting);
 	p->key.protocol = w.n.protocol;

@@ -23,5 +23,6 @@ EXPORT_TYPE(enum, flow_end_reason);
 EXPORT_TYPE(enum, flow_direction_id);
 EXPORT_TYPE(enum, event_kind);
 EXPORT_TYPE(enum, sweep_mode);
+EXPORT_TYPE(enum, tcp_end);
 
 #endif

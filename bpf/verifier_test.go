@@ -14,7 +14,7 @@ import (
 // The budget: growth beyond it is a decision, not an accident.
 const (
 	maxProcessed    = 100_000
-	maxInstructions = 4_096
+	maxInstructions = 8_192
 )
 
 var processed = regexp.MustCompile(`processed (\d+) insns`)
@@ -24,6 +24,9 @@ func everythingOn(t *testing.T, spec *ebpf.CollectionSpec, linkType uint32) {
 	t.Helper()
 	for name, value := range map[string]any{
 		"cfg_statistics":     uint8(1),
+		"cfg_tcp_statistics": uint8(1),
+		"cfg_ip_statistics":  uint8(1),
+		"cfg_tcp_grace_ns":   uint64(1),
 		"cfg_splt":           uint8(bpf.SPLTMax),
 		"cfg_samples":        uint8(20),
 		"cfg_filter":         uint8(1),

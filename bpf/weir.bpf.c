@@ -38,6 +38,8 @@ static __always_inline void meter_frame(void *ctx, int is_xdp, void *data, void 
 		.link_type = cfg_link_type,
 		.accounting = cfg_accounting,
 		.decode_tunnels = cfg_decode_tunnels,
+		.tcp_statistics = cfg_tcp_statistics,
+		.ip_statistics = cfg_ip_statistics,
 		.point = cfg_point,
 	};
 	int status;

@@ -62,6 +62,10 @@ type Decoder struct {
 	Accounting bpf.Accounting
 	// DecodeTunnels looks into GRE, VXLAN, Geneve and GTP-U.
 	DecodeTunnels bool
+	// TCPStatistics fills Packet.TcpSeq, TcpWindow and TcpMss.
+	TCPStatistics bool
+	// IPStatistics fills Packet.Ttl and Tos.
+	IPStatistics bool
 	// Point becomes Packet.Key.Point.
 	Point uint8
 }
@@ -78,6 +82,12 @@ func (d *Decoder) Decode(data []byte, length, linkType uint32, p *bpf.Packet) bp
 	}
 	if status := w.decodeTransport(); status != statusOK {
 		return status
+	}
+	if d.TCPStatistics && p.TcpFlags != 0 {
+		w.decodeTCPStatistics()
+	}
+	if d.IPStatistics {
+		w.decodeIPStatistics()
 	}
 	if w.n.fragment {
 		p.Fragment = 1
