@@ -1,7 +1,6 @@
 package bpf_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"reflect"
 	"testing"
@@ -158,26 +157,12 @@ func expireIntoFullRing(t *testing.T, m *bpftest.Meter) {
 	}
 }
 
-// showEveryStatus shows a frame for every status that depends on the frame only.
 func showEveryStatus(t *testing.T, m *bpftest.Meter) {
-	whole := udp(t, 1, 2, 1, 2, 8)
-	for want, frame := range map[bpf.Status][]byte{
-		bpf.WeirDecodeStatusSTATUS_LINK_TRUNCATED:      typed(0x8100),
-		bpf.WeirDecodeStatusSTATUS_ARP:                 typed(0x0806),
-		bpf.WeirDecodeStatusSTATUS_LLC:                 typed(3, 0x42, 0x42, 3),
-		bpf.WeirDecodeStatusSTATUS_NOT_IP:              typed(0x88cc),
-		bpf.WeirDecodeStatusSTATUS_VLAN_DEPTH:          typed(0x8100, repeated([]byte{0, 1, 0x81, 0}, 5)...),
-		bpf.WeirDecodeStatusSTATUS_MPLS_DEPTH:          typed(0x8847, repeated([]byte{0, 1, 0, 64}, 9)...),
-		bpf.WeirDecodeStatusSTATUS_EXTENSION_DEPTH:     typed(0x86dd, append(hopByHop(72), make([]byte, 72)...)...),
-		bpf.WeirDecodeStatusSTATUS_IP_TRUNCATED:        whole[:30],
-		bpf.WeirDecodeStatusSTATUS_IP_MALFORMED:        typed(0x0800, append([]byte{0x41}, whole[15:]...)...),
-		bpf.WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED: whole[:38],
-		bpf.WeirDecodeStatusSTATUS_TUNNEL_DEPTH:        typed(0x0800, repeated(ipInIP(whole), 6)...),
-	} {
+	for want, frame := range bpftest.IgnoredFrames() {
 		before := ledger(t, m).IgnoredPackets[want]
 		send(t, m, frame, time.Second)
 		if after := ledger(t, m).IgnoredPackets[want]; after != before+1 {
-			t.Errorf("a frame for %s was not ignored as that", want)
+			t.Errorf("the frame for %s was not ignored as that", want)
 		}
 	}
 }
@@ -189,30 +174,4 @@ func ledger(t *testing.T, m *bpftest.Meter) bpf.LedgerCount {
 		t.Fatal(err)
 	}
 	return l
-}
-
-// typed is an Ethernet frame of a type.
-func typed(ethertype uint16, payload ...byte) []byte {
-	return append(binary.BigEndian.AppendUint16(make([]byte, 12), ethertype), payload...)
-}
-
-func repeated(b []byte, n int) (all []byte) {
-	for range n {
-		all = append(all, b...)
-	}
-	return all
-}
-
-// ipInIP is the IPv4 header of a frame with another IPv4 header to follow.
-func ipInIP(frame []byte) []byte {
-	ip := append([]byte{}, frame[14:34]...)
-	ip[9] = 4
-	return ip
-}
-
-// hopByHop is an IPv6 header with a hop-by-hop extension to follow.
-func hopByHop(payload byte) []byte {
-	b := make([]byte, 40)
-	b[0], b[5] = 0x60, payload
-	return b
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 	"time"
@@ -38,6 +39,8 @@ type Options struct {
 	RejectAll        bool   // a filter that no frame matches
 	MaxFlows         uint32 // 0: 65,536
 	RingOctets       uint32 // 0: 64 MiB
+	// Set sets variables of the object, after all else.
+	Set map[string]any
 }
 
 // Meter is a loaded instance of the object, in no interface's path.
@@ -84,7 +87,7 @@ func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for name, value := range map[string]any{
+	variables := map[string]any{
 		bpf.WeirVarCfgIdleNs:        orDefault(o.IdleNs, uint64(120*time.Second)),
 		bpf.WeirVarCfgActiveNs:      orDefault(o.ActiveNs, uint64(1800*time.Second)),
 		bpf.WeirVarCfgLinkType:      o.LinkType,
@@ -98,7 +101,9 @@ func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
 		bpf.WeirVarCfgDecodeTunnels: !o.NoTunnels,
 		bpf.WeirVarCfgFilter:        o.RejectAll,
 		bpf.WeirVarCfgMetadataClock: true,
-	} {
+	}
+	maps.Copy(variables, o.Set)
+	for name, value := range variables {
 		if err := spec.Variables[name].Set(value); err != nil {
 			tb.Fatalf("set %s: %v", name, err)
 		}
@@ -249,16 +254,18 @@ func (m *Meter) Finish(nowNs uint64) error {
 	}
 }
 
-// deleting is ENTRY_DELETING of bpf/maps.h.
-const deleting = uint32(3)
-
-// HoldDeleting puts an entry under the key in the state in which the sweep
+// HoldDeleting puts an entry under the key into the state in which the sweep
 // leaves it between two instructions: marked, and not yet deleted. The next
 // sweep ends it.
 func (m *Meter) HoldDeleting(key bpf.Key) error {
-	flows := m.coll.Maps[bpf.WeirMapFlows]
+	return HoldDeleting(m.coll.Maps[bpf.WeirMapFlows], key)
+}
+
+// HoldDeleting does it in the flow table of a test's own making.
+func HoldDeleting(flows *ebpf.Map, key bpf.Key) error {
+	const deleting = 3 // ENTRY_DELETING of bpf/maps.h; the state comes last
 	entry := make([]byte, flows.ValueSize())
-	binary.NativeEndian.PutUint32(entry[len(entry)-4:], deleting) // state comes last
+	binary.NativeEndian.PutUint32(entry[len(entry)-4:], deleting)
 	if err := flows.Put(key, entry); err != nil {
 		return fmt.Errorf("put an entry into the flow table: %w", err)
 	}
