@@ -11,6 +11,7 @@
 #include <bpf/bpf_endian.h>
 #include "types.h"
 #include "key.h"
+#include "tcp.h"
 
 /* Bounds: what real networks use, and one more level of each. */
 #define VLAN_TAGS_MAX 4
@@ -53,7 +54,6 @@
 #define EXTENSION_DESTINATION 60
 #define EXTENSION_MOBILITY 135
 
-#define TCP_SYN 0x02
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 #define TCP_OPTION_MSS 2
