@@ -116,7 +116,7 @@ func (t *table) over() (i uint32, reason bpf.EndReason, atNs uint64) {
 // says whether it is older than the flow's latest. The clock is past the
 // packet's time. The entry is valid until the next call.
 func (t *table) account(p *bpf.Packet, name uint16) (i uint32, regression bool) {
-	tag := uint32(maphash.Bytes(t.seed, keyBytes(&p.Key)))
+	tag := t.tag(&p.Key)
 	i = t.find(tag, &p.Key)
 	if i == 0 {
 		i = t.open(tag, p, name)
@@ -131,6 +131,20 @@ func (t *table) account(p *bpf.Packet, name uint16) (i uint32, regression bool) 
 		t.ended.add(i, t.clock)
 	}
 	return i, regression
+}
+
+// lookup is the entry of an open flow, 0 if it has none.
+func (t *table) lookup(key *bpf.Key) uint32 {
+	if t.flows == 0 {
+		return 0
+	}
+	return t.find(t.tag(key), key)
+}
+
+// take gives up an open flow without handing it out.
+func (t *table) take(i uint32) {
+	t.remove(i)
+	t.release(i)
 }
 
 // open inserts a new flow, at the cost of the longest quiet one if there is no

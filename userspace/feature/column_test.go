@@ -38,7 +38,7 @@ func request() *userspace.Flow {
 				{Packets: 1, Octets: 1500, FirstNs: 1_034_127_999, LastNs: 1_034_127_999, SizeSq: 1500 * 1500,
 					SizeMin: 1500, SizeMax: 1500, Flags: [8]uint64{1, 1, 0, 0, 1, 0, 2, 3}},
 			},
-			Mac:           [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
+			Mac:       [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
 			OuterAddr: [2][16]byte{{203, 0, 113, 1}, {203, 0, 113, 2}}, OuterIpVersion: 4,
 			SynNs: 1_000_000_999, SynAckNs: 1_034_127_999, AckNs: 1_035_027_999,
 			Tcp: [2]bpf.TCPDirection{
