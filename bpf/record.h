@@ -48,7 +48,7 @@ static __always_inline __u8 record_over(const struct flow_record *r, __u64 now_n
 
 	if (cfg_tcp_grace_ns && r->tcp_end & TCP_END_REACHED &&
 	    reached(now_ns, r->ended_ns, cfg_tcp_grace_ns) &&
-	    reached(last_ns + cfg_idle_ns, r->ended_ns, cfg_tcp_grace_ns))
+	    reached(last_ns, r->ended_ns, cfg_tcp_grace_ns - cfg_idle_ns))
 		return END_OF_FLOW;
 	return reached(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
 }

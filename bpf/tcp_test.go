@@ -1,6 +1,7 @@
 package bpf_test
 
 import (
+	"math"
 	"net"
 	"testing"
 	"time"
@@ -32,12 +33,14 @@ func TestSweepClosesEndedConnections(t *testing.T) {
 		{"after the grace", time.Minute, 1*time.Second + bpf.TCPGrace, bpf.WeirFlowEndReasonEND_OF_FLOW},
 		{"long after the grace and the idle timeout", time.Minute, time.Hour, bpf.WeirFlowEndReasonEND_OF_FLOW},
 		{"an idle timeout that is shorter", time.Second, time.Hour, bpf.WeirFlowEndReasonEND_IDLE},
+		{"no idle timeout to speak of", math.MaxInt64, time.Hour, bpf.WeirFlowEndReasonEND_OF_FLOW},
 		{"an idle timeout as long", bpf.TCPGrace, time.Hour, bpf.WeirFlowEndReasonEND_OF_FLOW},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := bpftest.New(t, bpftest.Options{LinkType: 1, TCPEnd: true, IdleNs: uint64(c.idle)})
 			send(t, m, tcp(t, 1, 2, layers.TCP{SYN: true}), 500*time.Millisecond)
 			send(t, m, tcp(t, 2, 1, layers.TCP{RST: true}), time.Second)
+			send(t, m, tcp(t, 1, 2, layers.TCP{ACK: true}), time.Second)
 			if _, err := m.Sweep(bpf.Sweep{NowNs: uint64(c.sweep)}); err != nil {
 				t.Fatal(err)
 			}

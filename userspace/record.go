@@ -50,7 +50,7 @@ func (u *rules) ended(r *bpf.Record) bool {
 func (u *rules) over(r *bpf.Record, nowNs uint64) bpf.EndReason {
 	lastNs := LastNs(r)
 	switch {
-	case u.ended(r) && reached(nowNs, r.EndedNs, u.graceNs) && reached(lastNs+u.idleNs, r.EndedNs, u.graceNs):
+	case u.ended(r) && reached(nowNs, r.EndedNs, u.graceNs) && reached(lastNs, r.EndedNs, u.graceNs-u.idleNs):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW
 	case reached(nowNs, lastNs, u.idleNs):
 		return bpf.WeirFlowEndReasonEND_IDLE
