@@ -18,8 +18,9 @@
 /* Of sequence control, and of QoS control. */
 #define WIFI_FRAGMENT_MASK 0x0f
 #define WIFI_AMSDU 0x80
-/* Up to the sequence control; the second and the third address in it. */
+/* Up to the sequence control, the last 2; the second and the third address. */
 #define WIFI_OCTETS 24
+#define WIFI_SEQUENCE 22
 #define WIFI_ADDRESSES 10
 #define LLC_SNAP_OCTETS 8
 #define LLC_SNAP 0xaa
@@ -57,7 +58,7 @@ static __always_inline int llc_snap(const struct cursor *c, __u32 *skip, __u16 *
 static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layout layout,
 					__u32 *skip, __u16 *ethertype)
 {
-	__u8 *h = header(c, *skip, WIFI_OCTETS);
+	__u8 *h = header(c, *skip, 2);
 	__u32 size = WIFI_OCTETS;
 	__u8 control, flags;
 
@@ -69,8 +70,12 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 		control = h[1];
 		flags = h[0];
 	}
-	if ((control & (WIFI_TYPE_MASK | WIFI_NULL)) != WIFI_DATA || flags & WIFI_PROTECTED ||
-	    h[22] & WIFI_FRAGMENT_MASK)
+	if ((control & (WIFI_TYPE_MASK | WIFI_NULL)) != WIFI_DATA || flags & WIFI_PROTECTED)
+		return STATUS_WIFI;
+	h = header(c, *skip, WIFI_OCTETS);
+	if (!h)
+		return STATUS_LINK_TRUNCATED;
+	if (h[WIFI_SEQUENCE] & WIFI_FRAGMENT_MASK)
 		return STATUS_WIFI;
 	if ((flags & WIFI_BOTH_DS) == WIFI_BOTH_DS)
 		size += 6;

@@ -17,8 +17,9 @@ const (
 	// Of sequence control, and of QoS control.
 	wifiFragmentMask = 0x0f
 	wifiAMSDU        = 0x80
-	// Up to the sequence control; the second and the third address in it.
+	// Up to the sequence control, the last 2; the second and the third address.
 	wifiOctets    = 24
+	wifiSequence  = 22
 	wifiAddresses = 10
 	llcSNAPOctets = 8
 	llcSNAP       = 0xaa
@@ -45,7 +46,7 @@ type wifiLayout struct {
 // returns how far that is, skip included. What is encrypted, aggregated, or the
 // middle of a frame does not show its packet.
 func (w *walk) wifiHeaders(layout wifiLayout, skip uint32) (_ uint32, etherType uint16, status bpf.Status) {
-	h := w.header(skip, wifiOctets)
+	h := w.header(skip, 2)
 	if h == nil {
 		return skip, 0, statusLinkTruncated
 	}
@@ -53,7 +54,14 @@ func (w *walk) wifiHeaders(layout wifiLayout, skip uint32) (_ uint32, etherType 
 	if layout.swapped && control&wifiTypeMask != wifiData {
 		control, flags = flags, control
 	}
-	if control&(wifiTypeMask|wifiNull) != wifiData || flags&wifiProtected != 0 || h[22]&wifiFragmentMask != 0 {
+	if control&(wifiTypeMask|wifiNull) != wifiData || flags&wifiProtected != 0 {
+		return skip, 0, statusWiFi
+	}
+	h = w.header(skip, wifiOctets)
+	switch {
+	case h == nil:
+		return skip, 0, statusLinkTruncated
+	case h[wifiSequence]&wifiFragmentMask != 0:
 		return skip, 0, statusWiFi
 	}
 	size := uint32(wifiOctets)
