@@ -12,7 +12,7 @@ enum inner_frame {
 	INNER_ETHERNET,
 	INNER_PPP,
 	INNER_WIFI,
-	INNER_WIFI_SWAPPED, /* frame control may have its octets swapped */
+	INNER_WIFI_SWAPPED, /* fields of 16 bits may have their octets swapped */
 };
 
 /* What a tunnel's header says. */

@@ -96,7 +96,7 @@ static __always_inline int tunnel_gtpu(const struct cursor *c, struct inner *in)
 
 /* CAPWAP data (RFC 5415 section 4.3): 802.3 or 802.11 frames. Not DTLS, not
  * keep-alives, and of fragments the first. Cisco's access points swap the octets
- * of 802.11's frame control. */
+ * of frame, sequence and QoS control. */
 static __always_inline int tunnel_capwap(const struct cursor *c, struct inner *in)
 {
 	__u8 *h = header(c, UDP_OCTETS, 8);

@@ -35,7 +35,7 @@
 
 /* How the headers are laid out, beyond what the frame itself says. */
 struct wifi_layout {
-	__u8 swapped; /* frame control may have its octets swapped */
+	__u8 swapped; /* fields of 16 bits may have their octets swapped */
 	__u8 padded;  /* the header is padded to a multiple of 4 octets */
 };
 
@@ -60,13 +60,14 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 {
 	__u8 *h = header(c, *skip, 2);
 	__u32 size = WIFI_OCTETS;
-	__u8 control, flags;
+	__u8 control, flags, swap = 0;
 
 	if (!h)
 		return STATUS_LINK_TRUNCATED;
 	control = h[0];
 	flags = h[1];
 	if (layout.swapped && (control & WIFI_TYPE_MASK) != WIFI_DATA) {
+		swap = 1;
 		control = h[1];
 		flags = h[0];
 	}
@@ -75,7 +76,7 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 	h = header(c, *skip, WIFI_OCTETS);
 	if (!h)
 		return STATUS_LINK_TRUNCATED;
-	if (h[WIFI_SEQUENCE] & WIFI_FRAGMENT_MASK)
+	if ((swap ? h[WIFI_SEQUENCE + 1] : h[WIFI_SEQUENCE]) & WIFI_FRAGMENT_MASK)
 		return STATUS_WIFI;
 	if ((flags & WIFI_BOTH_DS) == WIFI_BOTH_DS)
 		size += 6;
@@ -83,7 +84,7 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 		h = header(c, *skip + size, 2);
 		if (!h)
 			return STATUS_LINK_TRUNCATED;
-		if (h[0] & WIFI_AMSDU)
+		if ((swap ? h[1] : h[0]) & WIFI_AMSDU)
 			return STATUS_WIFI;
 		size += flags & WIFI_ORDER ? 6 : 2;
 	}

@@ -27,7 +27,7 @@ const (
 	innerEthernet
 	innerPPP
 	innerWiFi
-	innerWiFiSwapped // frame control may have its octets swapped
+	innerWiFiSwapped // fields of 16 bits may have their octets swapped
 )
 
 // An inner is what a tunnel's header says.

@@ -92,7 +92,7 @@ func (w *walk) tunnelGTPU(in *inner) bool {
 
 // tunnelCAPWAP is for CAPWAP data (RFC 5415 section 4.3): 802.3 or 802.11 frames.
 // Not DTLS, not keep-alives, and of fragments the first. Cisco's access points
-// swap the octets of 802.11's frame control.
+// swap the octets of frame, sequence and QoS control.
 func (w *walk) tunnelCAPWAP(in *inner) bool {
 	h := w.header(udpOctets, 8)
 	if h == nil || h[0] != 0 || h[3]&0x08 != 0 {

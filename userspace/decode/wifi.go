@@ -38,7 +38,7 @@ const (
 // A wifiLayout is how the headers are laid out, beyond what the frame itself
 // says.
 type wifiLayout struct {
-	swapped bool // frame control may have its octets swapped
+	swapped bool // fields of 16 bits may have their octets swapped
 	padded  bool // the header is padded to a multiple of 4 octets
 }
 
@@ -50,9 +50,9 @@ func (w *walk) wifiHeaders(layout wifiLayout, skip uint32) (_ uint32, etherType 
 	if h == nil {
 		return skip, 0, statusLinkTruncated
 	}
-	control, flags := h[0], h[1]
+	control, flags, swap := h[0], h[1], 0
 	if layout.swapped && control&wifiTypeMask != wifiData {
-		control, flags = flags, control
+		control, flags, swap = h[1], h[0], 1
 	}
 	if control&(wifiTypeMask|wifiNull) != wifiData || flags&wifiProtected != 0 {
 		return skip, 0, statusWiFi
@@ -61,7 +61,7 @@ func (w *walk) wifiHeaders(layout wifiLayout, skip uint32) (_ uint32, etherType 
 	switch {
 	case h == nil:
 		return skip, 0, statusLinkTruncated
-	case h[wifiSequence]&wifiFragmentMask != 0:
+	case h[wifiSequence+swap]&wifiFragmentMask != 0:
 		return skip, 0, statusWiFi
 	}
 	size := uint32(wifiOctets)
@@ -73,7 +73,7 @@ func (w *walk) wifiHeaders(layout wifiLayout, skip uint32) (_ uint32, etherType 
 		switch {
 		case h == nil:
 			return skip, 0, statusLinkTruncated
-		case h[0]&wifiAMSDU != 0:
+		case h[swap]&wifiAMSDU != 0:
 			return skip, 0, statusWiFi
 		case flags&wifiOrder != 0:
 			size += 4 // HT control

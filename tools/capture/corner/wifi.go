@@ -47,7 +47,14 @@ func dot11(control, flags byte, sequence uint16, body []byte) []byte {
 	return append(frame, body...)
 }
 
-func swapped(frame []byte) []byte { return patched(frame, 0, frame[1], frame[0]) }
+// swapped is a frame as Cisco's access points hand it on.
+func swapped(frame []byte) []byte {
+	s := patched(patched(frame, 0, frame[1], frame[0]), 22, frame[23], frame[22])
+	if frame[0] == wifiQoS {
+		s = patched(s, 24, frame[25], frame[24])
+	}
+	return s
+}
 
 // snapIP is an IP packet behind LLC and SNAP.
 func snapIP(ip []byte) []byte { return snap(etherTypeOf(ip), ip) }
@@ -74,7 +81,8 @@ func capwap() [][]byte {
 	var packets [][]byte
 	for _, payload := range [][]byte{
 		join(plain, station), join(wireless, swapped(station)), join(radio, station),
-		join(plain, dot11(wifiQoS, fromDS, 16, snapIP(v6))), join(wireless, swapped(dot11(wifiQoS, toDS, 32, snapIP(v4)))),
+		join(plain, dot11(wifiQoS, fromDS, 16, snapIP(v6))), join(wireless, swapped(dot11(wifiQoS, toDS, 32, snapIP(v4)))), join(wireless, swapped(dot11(wifiData, toDS, 0x1010, snapIP(v4)))),
+		join(wireless, swapped(dot11(wifiData, toDS, 0x1011, snapIP(v4)))), join(wireless, swapped(patched(dot11(wifiQoS, toDS, 0, snapIP(v4)), 24, 0x80))),
 		join(plain, dot11(wifiData, toDS|fromDS, 0, snapIP(v4))), join(plain, dot11(wifiQoS, toDS|order, 0, snapIP(v4))),
 		join(capwapHeader(1, 0, 0, 0, nil), etherIP(v4)), join(capwapHeader(1, 0, 0, 0, nil), eth(typeVLAN, tag(8, typeIPv6, v6))),
 		join(capwapHeader(1, 1, capwapFragment, 0, nil), station), // the first fragment shows its headers
