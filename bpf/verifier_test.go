@@ -40,7 +40,7 @@ func everythingOn(t *testing.T, spec *ebpf.CollectionSpec, linkType uint32) {
 }
 
 func TestVerifierAcceptsEveryProgramWithinBudget(t *testing.T) {
-	for _, lt := range []uint32{1, 101, 113} {
+	for _, lt := range []uint32{1, 101, 113, 127} {
 		spec, err := bpf.LoadWeir()
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,8 @@ const (
 	WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED WeirDecodeStatus = 11
 	WeirDecodeStatusSTATUS_TUNNEL_DEPTH        WeirDecodeStatus = 12
 	WeirDecodeStatusSTATUS_FILTERED            WeirDecodeStatus = 13
-	WeirDecodeStatusSTATUS_COUNT               WeirDecodeStatus = 14
+	WeirDecodeStatusSTATUS_WIFI                WeirDecodeStatus = 14
+	WeirDecodeStatusSTATUS_COUNT               WeirDecodeStatus = 15
 )
 
 type WeirDpiDone struct {
@@ -186,8 +187,8 @@ type WeirLedger struct {
 	Samples         uint64
 	SamplesLost     uint64
 	Regressions     uint64
-	IgnoredPackets  [14]uint64
-	IgnoredOctets   [14]uint64
+	IgnoredPackets  [15]uint64
+	IgnoredOctets   [15]uint64
 }
 
 type WeirLinkType uint32
@@ -229,7 +230,7 @@ type WeirPacket struct {
 	Tos            uint8
 	OuterIpVersion uint8
 	OuterAddr      [2][16]uint8
-	Pad            [4]uint8
+	TunnelKey      uint32
 }
 
 type WeirPacketEvent struct {
