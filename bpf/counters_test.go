@@ -89,6 +89,8 @@ var drivers = []driver{
 		func(t *testing.T, m *bpftest.Meter) { flood(t, m, 1, time.Second) }, ignored("filtered")},
 	{"a link type that is not known", bpftest.Options{LinkType: 105},
 		func(t *testing.T, m *bpftest.Meter) { flood(t, m, 1, time.Second) }, ignored("link_type")},
+	{"802.11 that shows no packet", bpftest.Options{LinkType: 127},
+		func(t *testing.T, m *bpftest.Meter) { send(t, m, bpftest.Beacon(), time.Second) }, ignored("wifi")},
 	{"frames for every other status", bpftest.Options{LinkType: 1}, showEveryStatus,
 		ignored("link_truncated", "arp", "llc", "not_ip", "vlan_depth", "mpls_depth", "extension_depth",
 			"ip_truncated", "ip_malformed", "transport_truncated", "tunnel_depth")},

@@ -41,7 +41,10 @@ enum decode_status {
 	STATUS_TUNNEL_DEPTH = 12,
 	/* the user's filter did not match */
 	STATUS_FILTERED = 13,
-	STATUS_COUNT = 14,
+	/* 802.11 that shows no packet: no data, encrypted, aggregated, damaged, the
+	 * middle of a frame */
+	STATUS_WIFI = 14,
+	STATUS_COUNT = 15,
 };
 
 /* How the first bytes of a frame are to be read; numbers are pcap's DLT_*. */
@@ -105,7 +108,8 @@ struct flow_key {
 	__u16 port[2];
 	__u16 vlan_id;       /* innermost tag's id, 0 without a tag */
 	__u16 vlan_outer_id; /* outermost tag's id, 0 with fewer than two tags */
-	__u32 tunnel_key;    /* TEID, VNI, GRE key, … of the outermost tunnel */
+	__u32 tunnel_key;    /* VNI, GRE key, ERSPAN session of the outermost tunnel; 0
+			      * where each direction has a key of its own: TEID, L2TP */
 	__u8 protocol;
 	__u8 ip_version;     /* 4 or 6 */
 	__u8 tunnel_id;      /* enum tunnel_kind of the outermost tunnel */
@@ -133,7 +137,7 @@ struct packet {
 	__u8 tos;             /* type of service or traffic class; likewise */
 	__u8 outer_ip_version; /* of the outermost tunnel's IP header; 0 without one */
 	__u8 outer_addr[2][16]; /* its source and destination, as in flow_key */
-	__u8 pad[4];
+	__u32 tunnel_key;     /* of the outermost tunnel, whether the flow key has it or not */
 };
 
 /* One direction of a biflow (RFC 5103). Sizes are in the accounting mode.

@@ -76,7 +76,7 @@ func TestF10VerifierAcceptsEveryProgramWithinBudget(t *testing.T) {
 		t.Logf("%s has no figures of Linux %s: what the verifier processed is held to the budget only", baselinePath, release)
 	}
 	now := baseline{map[string]int{}, map[string]map[string]cost{release: {}}}
-	for _, lt := range []uint32{1, 101, 113} {
+	for _, lt := range []uint32{1, 101, 113, 127} {
 		coll, spec := verified(t, lt)
 		for name, p := range coll.Programs {
 			row := fmt.Sprintf("%s, link type %d", name, lt)

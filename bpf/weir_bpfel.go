@@ -39,7 +39,8 @@ const (
 	WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED WeirDecodeStatus = 11
 	WeirDecodeStatusSTATUS_TUNNEL_DEPTH        WeirDecodeStatus = 12
 	WeirDecodeStatusSTATUS_FILTERED            WeirDecodeStatus = 13
-	WeirDecodeStatusSTATUS_COUNT               WeirDecodeStatus = 14
+	WeirDecodeStatusSTATUS_WIFI                WeirDecodeStatus = 14
+	WeirDecodeStatusSTATUS_COUNT               WeirDecodeStatus = 15
 )
 
 type WeirDpiDone struct {
@@ -49,6 +50,15 @@ type WeirDpiDone struct {
 	Part   uint32
 	Pad    uint32
 }
+
+type WeirEntryState uint32
+
+const (
+	WeirEntryStateENTRY_VACANT   WeirEntryState = 0
+	WeirEntryStateENTRY_OPEN     WeirEntryState = 1
+	WeirEntryStateENTRY_CLOSED   WeirEntryState = 2
+	WeirEntryStateENTRY_DELETING WeirEntryState = 3
+)
 
 type WeirEventKind uint32
 
@@ -177,8 +187,8 @@ type WeirLedger struct {
 	Samples         uint64
 	SamplesLost     uint64
 	Regressions     uint64
-	IgnoredPackets  [14]uint64
-	IgnoredOctets   [14]uint64
+	IgnoredPackets  [15]uint64
+	IgnoredOctets   [15]uint64
 }
 
 type WeirLinkType uint32
@@ -220,7 +230,7 @@ type WeirPacket struct {
 	Tos            uint8
 	OuterIpVersion uint8
 	OuterAddr      [2][16]uint8
-	Pad            [4]uint8
+	TunnelKey      uint32
 }
 
 type WeirPacketEvent struct {
@@ -342,6 +352,7 @@ const (
 	WeirVarExportedAccounting      = "exported_accounting"
 	WeirVarExportedDecodeStatus    = "exported_decode_status"
 	WeirVarExportedDpiDone         = "exported_dpi_done"
+	WeirVarExportedEntryState      = "exported_entry_state"
 	WeirVarExportedEventKind       = "exported_event_kind"
 	WeirVarExportedFlowDirectionId = "exported_flow_direction_id"
 	WeirVarExportedFlowEndReason   = "exported_flow_end_reason"
@@ -438,6 +449,7 @@ type WeirVariableSpecs struct {
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.VariableSpec `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.VariableSpec `ebpf:"exported_dpi_done"`
+	ExportedEntryState      *ebpf.VariableSpec `ebpf:"exported_entry_state"`
 	ExportedEventKind       *ebpf.VariableSpec `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.VariableSpec `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.VariableSpec `ebpf:"exported_flow_end_reason"`
@@ -511,6 +523,7 @@ type WeirVariables struct {
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.Variable `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.Variable `ebpf:"exported_dpi_done"`
+	ExportedEntryState      *ebpf.Variable `ebpf:"exported_entry_state"`
 	ExportedEventKind       *ebpf.Variable `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.Variable `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.Variable `ebpf:"exported_flow_end_reason"`

@@ -133,9 +133,9 @@ const batch = 4096
 
 func decodersAgree(t *testing.T, link uint32, mode bpf.Accounting, list []frame) {
 	t.Helper()
-	k := bpftest.New(t, bpftest.Options{LinkType: link, Accounting: mode, Statistics: true, Samples: 1, SampleOctets: 256, IdleNs: 1, MaxFlows: 8192})
+	k := bpftest.New(t, bpftest.Options{LinkType: link, Accounting: mode, Statistics: true, TCPStatistics: true, IPStatistics: true, Samples: 1, SampleOctets: 256, IdleNs: 1, MaxFlows: 8192})
 	defer k.Close()
-	d := decode.Decoder{Accounting: mode, DecodeTunnels: true}
+	d := decode.Decoder{Accounting: mode, DecodeTunnels: true, TCPStatistics: true, IPStatistics: true}
 	var before bpf.LedgerCount
 	now := uint64(1000)
 	for part := range slices.Chunk(list, batch) {
@@ -199,7 +199,9 @@ func packetAgrees(t *testing.T, path string, r *bpf.Record, p *bpf.Packet, sampl
 	t.Helper()
 	d := &r.Dir[0]
 	if r.Key != p.Key || r.SrcEnd != p.SrcEnd || r.Mac != p.Mac || d.FirstNs != p.TimeNs || d.Octets != uint64(p.Octets) ||
-		r.IcmpType != p.IcmpType || r.IcmpCode != p.IcmpCode || r.Fragments != uint64(p.Fragment) {
+		r.IcmpType != p.IcmpType || r.IcmpCode != p.IcmpCode || r.Fragments != uint64(p.Fragment) ||
+		r.OuterAddr != p.OuterAddr || r.OuterIpVersion != p.OuterIpVersion || r.Ip[0].TtlMax != p.Ttl || r.Ip[0].TosMax != p.Tos ||
+		p.TcpFlags&4 == 0 && (r.Tcp[0].InitialWindow != p.TcpWindow || r.Tcp[0].Mss != p.TcpMss) {
 		t.Errorf("%s: kernel %+v\nGo %+v", path, r, p)
 	}
 	for bit, n := range d.Flags {
@@ -221,14 +223,16 @@ func cut(b []byte, n int) []byte { return b[:min(len(b), n)] }
 // TestF2MetersAgreeOnEveryCapture runs each capture with its own clock through the
 // kernel's meter and Go's, and compares the records as bytes.
 func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
-	flows := 0
-	for _, path := range captures(t) {
-		byLink, _ := load(t, path)
-		for link, p := range byLink {
-			flows += len(metersAgree(t, path, link, everything(), p))
+	for _, tcpEnd := range []bool{false, true} {
+		flows := 0
+		for _, path := range captures(t) {
+			byLink, _ := load(t, path)
+			for link, p := range byLink {
+				flows += len(metersAgree(t, path, link, everything(tcpEnd), p))
+			}
 		}
+		t.Logf("%d records identical, connections end: %v", flows, tcpEnd)
 	}
-	t.Logf("%d records identical", flows)
 }
 
 // taken is a sample without the meter's own numbering of flows.
@@ -241,9 +245,10 @@ type taken struct {
 }
 
 // everything is a configuration with all that a record can hold.
-func everything() userspace.Config {
+func everything(tcpEnd bool) userspace.Config {
 	cfg := userspace.DefaultConfig()
 	cfg.Statistics, cfg.SPLT, cfg.Samples, cfg.MaxFlows = true, bpf.SPLTMax, 20, 16384
+	cfg.TCPStatistics, cfg.IPStatistics, cfg.TCPEnd = true, true, tcpEnd
 	return cfg
 }
 
@@ -251,13 +256,15 @@ func everything() userspace.Config {
 func kernelMeter(t *testing.T, link uint32, cfg *userspace.Config) *bpftest.Meter {
 	t.Helper()
 	return bpftest.New(t, bpftest.Options{
-		LinkType: link, Accounting: cfg.Accounting, Statistics: cfg.Statistics, SPLT: uint8(cfg.SPLT), Samples: uint8(cfg.Samples),
+		LinkType: link, Accounting: cfg.Accounting, Statistics: cfg.Statistics, TCPStatistics: cfg.TCPStatistics,
+		IPStatistics: cfg.IPStatistics, TCPEnd: cfg.TCPEnd, SPLT: uint8(cfg.SPLT), Samples: uint8(cfg.Samples),
 		SampleOctets: uint32(cfg.SampleOctets), NoTunnels: !cfg.DecodeTunnels, MaxFlows: uint32(cfg.MaxFlows),
 		Set: map[string]any{bpf.WeirVarCfgIdleNs: uint64(cfg.IdleTimeout), bpf.WeirVarCfgActiveNs: uint64(cfg.ActiveTimeout)},
 	})
 }
 
-// metersAgree returns the records that both meters made of the packets.
+// metersAgree returns the records that both meters made of the packets, in the
+// order of their start.
 func metersAgree(t *testing.T, path string, link uint32, cfg userspace.Config, p *packets) []bpf.Record {
 	t.Helper()
 	k := kernelMeter(t, link, &cfg)
@@ -267,6 +274,7 @@ func metersAgree(t *testing.T, path string, link uint32, cfg userspace.Config, p
 	for _, s := range k.Samples {
 		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, s.TimeNs, s.WireLength, string(s.Data)})
 	}
+	p.next = 0
 	records, samples := goRecords(t, path, cfg, p)
 	sortRecords(k.Records)
 	sortRecords(records)

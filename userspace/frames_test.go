@@ -57,7 +57,7 @@ type decodedAs struct {
 func decodedFrom(p *bpf.Packet) decodedAs {
 	return decodedAs{
 		sport: p.Key.Port[p.SrcEnd], dport: p.Key.Port[p.SrcEnd^1], protocol: p.Key.Protocol, fragment: p.Fragment, flags: p.TcpFlags,
-		tunnel: p.Key.TunnelId, tunnelKey: p.Key.TunnelKey, vlan: p.Key.VlanId, outer: p.Key.VlanOuterId, payload: p.PayloadOctets,
+		tunnel: p.Key.TunnelId, tunnelKey: p.TunnelKey, vlan: p.Key.VlanId, outer: p.Key.VlanOuterId, payload: p.PayloadOctets,
 	}
 }
 
@@ -87,7 +87,7 @@ func framesAgree(t *testing.T, cases []frameCase) []bpf.Record {
 		list[i].CapturedPacket = &run.list[i]
 	}
 	decodersAgree(t, 1, bpf.WeirAccountingACCOUNTING_LINK, list)
-	return metersAgree(t, t.Name(), 1, everything(), run)
+	return metersAgree(t, t.Name(), 1, everything(false), run)
 }
 
 // seenUpTo is how much of a frame must be there to end in the status: whatever

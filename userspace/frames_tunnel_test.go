@@ -149,7 +149,7 @@ func TestF7TunnelsThatAreNotAskedForStayClosed(t *testing.T) {
 		captured.TimeNs = uint64(i)
 		run.list = append(run.list, captured)
 	}
-	cfg := everything()
+	cfg := everything(false)
 	cfg.DecodeTunnels = false
 	metersAgree(t, t.Name(), 1, cfg, run)
 }

@@ -7,8 +7,11 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// IgnoredFrames is an Ethernet frame for each decode status that the frame alone
-// decides: all but "ok", "link_type" and "filtered".
+// Beacon is an 802.11 frame behind a radiotap header: it shows no packet.
+func Beacon() []byte { return append([]byte{0, 0, 8, 0, 0, 0, 0, 0, 0x80, 0}, make([]byte, 30)...) }
+
+// IgnoredFrames is an Ethernet frame for each decode status that such a frame
+// alone decides: all but "ok", "link_type", "filtered" and "wifi".
 func IgnoredFrames() map[bpf.Status][]byte {
 	const length, protocol = 40, 17
 	ipv4 := []byte{0x45, 0, 0, length, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2}

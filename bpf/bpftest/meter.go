@@ -32,6 +32,7 @@ type Options struct {
 	Statistics       bool
 	TCPStatistics    bool
 	IPStatistics     bool
+	TCPEnd           bool
 	SPLT             uint8
 	Samples          uint8
 	SampleOctets     uint32 // 0: 1536
@@ -87,6 +88,10 @@ func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	var grace time.Duration
+	if o.TCPEnd {
+		grace = bpf.TCPGrace
+	}
 	variables := map[string]any{
 		bpf.WeirVarCfgIdleNs:        orDefault(o.IdleNs, uint64(120*time.Second)),
 		bpf.WeirVarCfgActiveNs:      orDefault(o.ActiveNs, uint64(1800*time.Second)),
@@ -98,6 +103,7 @@ func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
 		bpf.WeirVarCfgStatistics:    o.Statistics,
 		bpf.WeirVarCfgTcpStatistics: o.TCPStatistics,
 		bpf.WeirVarCfgIpStatistics:  o.IPStatistics,
+		bpf.WeirVarCfgTcpGraceNs:    uint64(grace),
 		bpf.WeirVarCfgDecodeTunnels: !o.NoTunnels,
 		bpf.WeirVarCfgFilter:        o.RejectAll,
 		bpf.WeirVarCfgMetadataClock: true,
