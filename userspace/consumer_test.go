@@ -20,6 +20,9 @@ import (
 type kernelMeter struct {
 	t    *testing.T
 	coll *ebpf.Collection
+	// invented is set by a test that makes records up, for which no packet was
+	// shown: its ledger cannot close.
+	invented bool
 }
 
 // ringOctets is a ring with room for everything that a test makes.
@@ -49,7 +52,7 @@ func newKernelMeter(t *testing.T, c Config, ring uint32) *kernelMeter {
 		t.Fatalf("load the metering programs: %v (this test needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root)", err)
 	}
 	t.Cleanup(coll.Close)
-	return &kernelMeter{t, coll}
+	return &kernelMeter{t: t, coll: coll}
 }
 
 func (k *kernelMeter) handles() bpf.Handles {
@@ -71,7 +74,7 @@ func (k *kernelMeter) consumer(c Config, opts ...Option) *Consumer {
 		k.t.Fatal(err)
 	}
 	k.t.Cleanup(func() {
-		if l := consumer.Ledger(); l.Check() != nil {
+		if l := consumer.Ledger(); l.Check() != nil && !k.invented {
 			k.t.Errorf("%v\n%+v", l.Check(), l)
 		}
 		_ = consumer.Close()
