@@ -9,10 +9,10 @@ import (
 	"github.com/weirflow/weir/userspace/decode"
 )
 
-// TestF1DecodersAgreeOnEveryOctetOfAPacket compares all that the two decoders make
+// TestDecodersAgreeOnEveryOctetOfAPacket compares all that the two decoders make
 // of a frame, records or not: the kernel's table is full with a flow that no
 // capture has, so that it hands over each packet as it decoded it.
-func TestF1DecodersAgreeOnEveryOctetOfAPacket(t *testing.T) {
+func TestDecodersAgreeOnEveryOctetOfAPacket(t *testing.T) {
 	compared := 0
 	frames := map[uint32][]frame{}
 	for _, path := range captures(t) {
