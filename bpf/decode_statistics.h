@@ -38,7 +38,7 @@ static long tcp_option_step(__u32 i, struct tcp_options *o)
 		return 1;
 	if (option[0] == TCP_OPTION_MSS && option[1] == 4) {
 		option = header(o->c, o->skip, 4);
-		if (option)
+		if (option && o->skip + 4 <= o->size)
 			o->mss = read16(option + 2);
 		return 1;
 	}

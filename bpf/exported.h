@@ -25,6 +25,8 @@ EXPORT_TYPE(enum, flow_direction_id);
 EXPORT_TYPE(enum, event_kind);
 EXPORT_TYPE(enum, sweep_mode);
 EXPORT_TYPE(enum, tcp_end);
+EXPORT_TYPE(enum, tcp_known);
+EXPORT_TYPE(enum, tcp_handshake);
 EXPORT_TYPE(enum, entry_state);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Expiry of what no packet touches: idle flows, ended connections. In two phases: one sweep closes a record,
- * a later one deletes its entry, so that a packet in between finds the entry and
- * reuses it. Ring space is reserved before the record is closed: without space
+/* Expiry of what no packet touches: idle flows, ended connections. In two phases:
+ * one sweep closes a record, a later one deletes its entry, so that a packet in
+ * between finds the entry and reuses it. Ring space is reserved before the record is closed: without space
  * it stays open and nothing is lost.
  *
  * A sweep closes what is over and never splits what is active: the next packet finds

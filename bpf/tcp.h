@@ -24,6 +24,9 @@ static __always_inline __u32 tcp_seq_octets(const struct packet *p)
 	return p->payload_octets + !!(p->tcp_flags & TCP_SYN) + !!(p->tcp_flags & TCP_FIN);
 }
 
+/* A hole is forgotten once the numbers have gone on so far: they come round. */
+#define TCP_HOLE_AGE (1U << 30)
+
 /* The packet starts at or behind the highest number: what lies between is the
  * new hole. */
 static __always_inline void tcp_sequence_new(struct tcp_direction *d, __u32 seq, __u32 end)
@@ -33,18 +36,23 @@ static __always_inline void tcp_sequence_new(struct tcp_direction *d, __u32 seq,
 		d->hole_end = seq;
 	}
 	d->next_seq = end;
+	if (end - d->hole_start > TCP_HOLE_AGE)
+		d->hole_start = d->hole_end = end;
 }
 
-/* The packet ends at or before the highest number. Holes are filled from their
- * start, as a rule; what is left before a packet that is not there is given up. */
+/* The packet starts below the highest number. A hole is filled from its start, as
+ * a rule; what is left before a packet that is not there is given up. */
 static __always_inline void tcp_sequence_old(struct tcp_direction *d, __u32 seq, __u32 end)
 {
-	if (seq_before(seq, d->hole_end) && !seq_before(seq, d->hole_start)) {
+	if (d->hole_start != d->hole_end && seq_before(seq, d->hole_end) &&
+	    seq_before(d->hole_start, end)) {
 		d->out_of_order++;
 		d->hole_start = seq_before(end, d->hole_end) ? end : d->hole_end;
-		return;
+	} else if (!seq_before(d->next_seq, end)) {
+		d->retransmitted++;
 	}
-	d->retransmitted++;
+	if (seq_before(d->next_seq, end))
+		d->next_seq = end;
 }
 
 /* One octet just below the highest number is a probe, no retransmission. */
@@ -61,12 +69,24 @@ static __always_inline void tcp_sequence(struct tcp_direction *d, const struct p
 
 	if (!octets || tcp_is_keep_alive(d, p))
 		return;
-	if (!seq_before(p->tcp_seq, d->next_seq))
-		tcp_sequence_new(d, p->tcp_seq, end);
-	else if (seq_before(d->next_seq, end))
-		d->next_seq = end;
-	else
+	if (seq_before(p->tcp_seq, d->next_seq))
 		tcp_sequence_old(d, p->tcp_seq, end);
+	else
+		tcp_sequence_new(d, p->tcp_seq, end);
+}
+
+/* A SYN with another number than the one before begins another connection under
+ * the same key: its numbers have nothing to do with those known. */
+static __always_inline int tcp_begins(struct tcp_direction *d, const struct packet *p)
+{
+	int begins = !(d->known & TCP_KNOWN_NEXT);
+
+	if (p->tcp_flags & TCP_SYN) {
+		begins |= !(d->known & TCP_KNOWN_SYN) || d->syn_seq != p->tcp_seq;
+		d->syn_seq = p->tcp_seq;
+		d->known |= TCP_KNOWN_SYN;
+	}
+	return begins;
 }
 
 /* RST is left out: its sequence number and window need not mean anything. */
@@ -78,28 +98,34 @@ static __always_inline void tcp_direction_update(struct tcp_direction *d, const 
 		d->mss = p->tcp_mss;
 	if (!p->tcp_window && !(p->tcp_flags & (TCP_SYN | TCP_FIN)))
 		d->zero_window++;
-	if (d->started) {
+	if (!tcp_begins(d, p)) {
 		tcp_sequence(d, p);
 		return;
 	}
-	d->started = 1;
-	d->initial_window = p->tcp_window;
+	if (!(d->known & TCP_KNOWN_NEXT))
+		d->initial_window = p->tcp_window;
+	d->known |= TCP_KNOWN_NEXT;
 	d->next_seq = p->tcp_seq + tcp_seq_octets(p);
+	d->hole_start = d->hole_end = d->next_seq;
 }
 
 static __always_inline void tcp_handshake(struct flow_record *r, const struct packet *p,
 					  __u32 direction)
 {
-	__u8 flags = p->tcp_flags & (TCP_SYN | TCP_ACK);
+	__u8 flags = p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST);
 
-	if (r->ack_ns)
+	if (r->handshake & TCP_HANDSHAKE_ACK)
 		return;
-	if (flags == TCP_SYN && !r->syn_ack_ns) {
+	if (flags == TCP_SYN && !(r->handshake & TCP_HANDSHAKE_SYN_ACK)) {
+		r->handshake |= TCP_HANDSHAKE_SYN;
 		r->syn_ns = p->time_ns;
 	} else if (flags == (TCP_SYN | TCP_ACK)) {
+		r->handshake |= TCP_HANDSHAKE_SYN_ACK;
 		r->syn_ack_ns = p->time_ns;
 		r->syn_ack_direction = direction;
-	} else if (flags == TCP_ACK && r->syn_ack_ns && direction != r->syn_ack_direction) {
+	} else if (flags == TCP_ACK && r->handshake & TCP_HANDSHAKE_SYN_ACK &&
+		   direction != r->syn_ack_direction) {
+		r->handshake |= TCP_HANDSHAKE_ACK;
 		r->ack_ns = p->time_ns;
 	}
 }
@@ -139,10 +165,12 @@ static __always_inline void tcp_clear(struct tcp_direction *d)
 	d->zero_window = 0;
 }
 
-/* A SYN on a connection that has come to its end opens another. */
+/* A SYN on a connection that has come to its end opens another, unless it is
+ * older than the end. */
 static __always_inline int tcp_reopens(const struct flow_record *r, const struct packet *p)
 {
-	return r->tcp_end & TCP_END_REACHED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	return r->tcp_end & TCP_END_REACHED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	       (__s64)(p->time_ns - r->ended_ns) >= 0;
 }
 
 #endif

@@ -170,10 +170,24 @@ struct tcp_direction {
 	__u32 next_seq;      /* one past the highest sequence number */
 	__u32 hole_start;    /* numbers missing below it; none if start is end */
 	__u32 hole_end;
+	__u32 syn_seq;       /* of the latest SYN */
 	__u16 initial_window; /* of the first packet, unscaled */
 	__u16 mss;
-	__u8 started; /* next_seq and initial_window are known */
-	__u8 pad[7];
+	__u8 known; /* enum tcp_known */
+	__u8 pad[3];
+};
+
+/* What of struct tcp_direction is known. */
+enum tcp_known {
+	TCP_KNOWN_NEXT = 1, /* next_seq and initial_window */
+	TCP_KNOWN_SYN = 2,  /* syn_seq */
+};
+
+/* Steps of a handshake that were seen. */
+enum tcp_handshake {
+	TCP_HANDSHAKE_SYN = 1,
+	TCP_HANDSHAKE_SYN_ACK = 2,
+	TCP_HANDSHAKE_ACK = 4,
 };
 
 /* What the IP headers of one direction say. */
@@ -215,11 +229,12 @@ struct flow_record {
 	__u8 outer_addr[2][16]; /* source, destination of the outermost tunnel */
 	__u8 outer_ip_version;  /* 0 without one; all of it of the first packet */
 	__u8 tcp_end;           /* enum tcp_end */
+	__u8 handshake;         /* enum tcp_handshake; for the TCP statistics */
 	__u8 syn_ack_direction; /* enum flow_direction_id */
-	__u8 pad[5];
+	__u8 pad[4];
 	__u64 ended_ns; /* when TCP_END_REACHED was */
 	/* TCP statistics: the last SYN before the first SYN-ACK, the last SYN-ACK
-	 * before the ACK that answers it, that ACK; 0 where not seen. */
+	 * before the ACK that answers it, that ACK; where handshake says so. */
 	__u64 syn_ns;
 	__u64 syn_ack_ns;
 	__u64 ack_ns;

@@ -153,8 +153,9 @@ type WeirFlowRecord struct {
 	OuterAddr       [2][16]uint8
 	OuterIpVersion  uint8
 	TcpEnd          uint8
+	Handshake       uint8
 	SynAckDirection uint8
-	Pad             [5]uint8
+	Pad             [4]uint8
 	EndedNs         uint64
 	SynNs           uint64
 	SynAckNs        uint64
@@ -293,10 +294,11 @@ type WeirTcpDirection struct {
 	NextSeq       uint32
 	HoleStart     uint32
 	HoleEnd       uint32
+	SynSeq        uint32
 	InitialWindow uint16
 	Mss           uint16
-	Started       uint8
-	Pad           [7]uint8
+	Known         uint8
+	Pad           [3]uint8
 }
 
 type WeirTcpEnd uint32
@@ -305,6 +307,21 @@ const (
 	WeirTcpEndTCP_END_FIN_FORWARD WeirTcpEnd = 1
 	WeirTcpEndTCP_END_FIN_REVERSE WeirTcpEnd = 2
 	WeirTcpEndTCP_END_REACHED     WeirTcpEnd = 4
+)
+
+type WeirTcpHandshake uint32
+
+const (
+	WeirTcpHandshakeTCP_HANDSHAKE_SYN     WeirTcpHandshake = 1
+	WeirTcpHandshakeTCP_HANDSHAKE_SYN_ACK WeirTcpHandshake = 2
+	WeirTcpHandshakeTCP_HANDSHAKE_ACK     WeirTcpHandshake = 4
+)
+
+type WeirTcpKnown uint32
+
+const (
+	WeirTcpKnownTCP_KNOWN_NEXT WeirTcpKnown = 1
+	WeirTcpKnownTCP_KNOWN_SYN  WeirTcpKnown = 2
 )
 
 type WeirTunnelKind uint32
@@ -364,6 +381,8 @@ const (
 	WeirVarExportedSweep           = "exported_sweep"
 	WeirVarExportedSweepMode       = "exported_sweep_mode"
 	WeirVarExportedTcpEnd          = "exported_tcp_end"
+	WeirVarExportedTcpHandshake    = "exported_tcp_handshake"
+	WeirVarExportedTcpKnown        = "exported_tcp_known"
 	WeirVarExportedTunnelKind      = "exported_tunnel_kind"
 )
 
@@ -461,6 +480,8 @@ type WeirVariableSpecs struct {
 	ExportedSweep           *ebpf.VariableSpec `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.VariableSpec `ebpf:"exported_sweep_mode"`
 	ExportedTcpEnd          *ebpf.VariableSpec `ebpf:"exported_tcp_end"`
+	ExportedTcpHandshake    *ebpf.VariableSpec `ebpf:"exported_tcp_handshake"`
+	ExportedTcpKnown        *ebpf.VariableSpec `ebpf:"exported_tcp_known"`
 	ExportedTunnelKind      *ebpf.VariableSpec `ebpf:"exported_tunnel_kind"`
 }
 
@@ -535,6 +556,8 @@ type WeirVariables struct {
 	ExportedSweep           *ebpf.Variable `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.Variable `ebpf:"exported_sweep_mode"`
 	ExportedTcpEnd          *ebpf.Variable `ebpf:"exported_tcp_end"`
+	ExportedTcpHandshake    *ebpf.Variable `ebpf:"exported_tcp_handshake"`
+	ExportedTcpKnown        *ebpf.Variable `ebpf:"exported_tcp_known"`
 	ExportedTunnelKind      *ebpf.Variable `ebpf:"exported_tunnel_kind"`
 }
 

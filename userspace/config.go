@@ -74,7 +74,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// maxFlowsMax is 12 GB of flow table.
+// maxFlowsMax is 14 GB of flow table.
 const maxFlowsMax = 1 << 24
 
 // SampleOctetsMax is the longest sample that the ring buffer carries.

@@ -61,7 +61,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		return nil, fmt.Errorf("read ring buffer: %w", err)
 	}
 	c := &Consumer{handles: h, options: o, ring: ring, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: heldParts{byKey: map[bpf.Key]*heldPart{}}}
+		held: newHeldParts()}
 	for _, p := range h.Points {
 		c.points[p.Index] = p.Name
 	}
@@ -213,6 +213,7 @@ func (c *Consumer) pollCounted(deadline time.Time) (n int, err error) {
 	for n < pollEvents && !c.stopped {
 		err := c.ring.ReadInto(&record)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.held.emptied++
 			return n, nil
 		}
 		if err != nil {

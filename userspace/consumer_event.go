@@ -59,6 +59,12 @@ func eventAs[T any](raw []byte) *T {
 // record hands out a record that the kernel closed.
 func (c *Consumer) record(r *bpf.Record) {
 	c.sampled.forget(r.FlowId, r.Part)
+	if len(c.overflow.due) > 0 { // some of it may belong to this record
+		c.overflow.handOut()
+	}
+	if c.stopped {
+		return // nobody takes it: it has not been read
+	}
 	c.counted.Read = c.counted.Read.Plus(recordCount(r))
 	c.deliver(c.merged(r))
 }
@@ -79,12 +85,8 @@ func (c *Consumer) closeOverflow(e *entry) bool {
 	return true
 }
 
-// deliver hands out a record in wall time. Where the caller has broken off the
-// record has been read and is not delivered, and the ledger says so.
+// deliver hands out a record in wall time. The caller has not broken off.
 func (c *Consumer) deliver(r *bpf.Record) {
-	if c.stopped {
-		return
-	}
 	c.counted.Delivered = c.counted.Delivered.Plus(recordCount(r))
 	c.counted.Flows++
 	if int(r.EndReason) < len(c.counted.EndReasons) {
@@ -104,10 +106,13 @@ func (c *Consumer) toWall(r *bpf.Record) {
 			d.LastUs = d.LastNs / 1000
 		}
 	}
-	for _, t := range []*uint64{&r.EndedNs, &r.SynNs, &r.SynAckNs, &r.AckNs} {
-		if *t != 0 {
+	for bit, t := range [...]*uint64{&r.SynNs, &r.SynAckNs, &r.AckNs} {
+		if r.Handshake>>bit&1 != 0 {
 			*t = c.sweeper.clock.wall(*t)
 		}
+	}
+	if r.TcpEnd&tcpEndReached != 0 {
+		r.EndedNs = c.sweeper.clock.wall(r.EndedNs)
 	}
 }
 

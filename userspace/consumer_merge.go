@@ -19,10 +19,10 @@ const (
 	// heldMax bounds the parts that wait. Beyond it the oldest is handed out as it
 	// is: under a flood most of them have one packet and nothing follows.
 	heldMax = 32768
-	// heldSweeps is how many sweeps a part waits at least. A record that was closed
-	// while the first looked is in the ring by the second.
-	heldSweeps = 2
-	// heldAgain is how long after one look into the kernel's table the next is due.
+	// heldLooks bounds the looks into the kernel's table after one sweep: the ring
+	// buffer is not read meanwhile.
+	heldLooks = 1024
+	// heldAgain is how long after one look the next is due.
 	heldAgain = uint64(time.Second)
 )
 
@@ -30,20 +30,38 @@ const (
 // programs'.
 type heldPart struct {
 	record bpf.Record
-	sweeps int    // since it waits
 	nextNs uint64 // when to look into the kernel's table again
-	taken  bool   // by the kernel's record
+	// missed is when the kernel was found to hold nothing further, counted in
+	// times that the ring buffer was read to its end; 0 is never. What it had
+	// closed shortly before is in the ring.
+	missed uint64
+	taken  bool // by the kernel's record, or by the caller
 }
 
 // heldParts waits for kernel records, in the order of arrival.
 type heldParts struct {
 	queue []*heldPart
 	byKey map[bpf.Key]*heldPart
+	spare []*heldPart // of those that were taken
+	// emptied counts how often the ring buffer was read to its end, from 1.
+	emptied uint64
+	found   bpf.WeirFlowEntry
 }
 
-// hold has a closed part wait. A part of the same key that waits already is
-// handed out: it did not lead up to this one, or they would be one.
+func newHeldParts() heldParts {
+	return heldParts{byKey: map[bpf.Key]*heldPart{}, emptied: 1}
+}
+
+// hold has a closed part wait, if anything can continue it. A part of the same key
+// that waits already is handed out: it did not lead up to this one, or they would
+// be one.
 func (c *Consumer) hold(r *bpf.Record) {
+	switch bpf.EndReason(r.EndReason) {
+	case bpf.WeirFlowEndReasonEND_OF_FLOW, bpf.WeirFlowEndReasonEND_ACTIVE:
+		c.readOverflow(r)
+		c.deliver(r)
+		return
+	}
 	h := &c.held
 	if old := h.byKey[r.Key]; old != nil {
 		c.release(old)
@@ -51,17 +69,46 @@ func (c *Consumer) hold(r *bpf.Record) {
 	if len(h.byKey) >= heldMax {
 		c.release(h.first())
 	}
-	p := &heldPart{record: *r}
+	if len(h.queue) >= 2*heldMax {
+		h.compact()
+	}
+	h.add(r)
+}
+
+func (h *heldParts) add(r *bpf.Record) {
+	p := &heldPart{}
+	if n := len(h.spare); n > 0 {
+		p, h.spare = h.spare[n-1], h.spare[:n-1]
+	}
+	*p = heldPart{record: *r}
 	h.queue = append(h.queue, p)
 	h.byKey[r.Key] = p
 }
 
 // first is the part that has waited longest. There must be one.
 func (h *heldParts) first() *heldPart {
-	for h.queue[0].taken {
-		h.queue = h.queue[1:]
+	for i, p := range h.queue {
+		if !p.taken {
+			h.spare = append(h.spare, h.queue[:i]...)
+			h.queue = h.queue[i:]
+			break
+		}
 	}
 	return h.queue[0]
+}
+
+// compact drops the parts that were taken.
+func (h *heldParts) compact() {
+	waiting := h.queue[:0]
+	for _, p := range h.queue {
+		if p.taken {
+			h.spare = append(h.spare, p)
+		} else {
+			waiting = append(waiting, p)
+		}
+	}
+	clear(h.queue[len(waiting):])
+	h.queue = waiting
 }
 
 // take ends a part's waiting.
@@ -91,53 +138,48 @@ func (c *Consumer) readOverflow(r *bpf.Record) {
 // tendHeld hands out, after a sweep, the parts that the kernel holds nothing
 // further of.
 func (c *Consumer) tendHeld() error {
-	waiting := c.held.queue[:0]
-	for _, p := range c.held.queue {
-		if p.taken {
+	h := &c.held
+	looks := 0
+	for _, p := range h.queue {
+		if p.taken || c.sweeper.last.NowNs < p.nextNs || p.missed >= h.emptied {
 			continue
 		}
-		follows, err := c.awaits(p)
-		if err != nil {
+		if looks++; looks > heldLooks {
+			break
+		}
+		if err := c.look(p); err != nil {
 			return err
 		}
-		if !follows {
-			c.release(p)
-		}
-		if !p.taken {
-			waiting = append(waiting, p)
-		}
 	}
-	clear(c.held.queue[len(waiting):])
-	c.held.queue = waiting
+	h.compact()
 	return nil
 }
 
-// awaits says whether a record that continues the part may still come.
-func (c *Consumer) awaits(p *heldPart) (bool, error) {
-	now := c.sweeper.last.NowNs
-	if p.sweeps++; p.sweeps <= heldSweeps || now < p.nextNs {
-		return true, nil
+// look hands out a part if for the second time the kernel has nothing that
+// continues it, all that was in the ring buffer at the first having been read.
+func (c *Consumer) look(p *heldPart) error {
+	h := &c.held
+	err := c.handles.Flows.LookupWithFlags(&p.record.Key, &h.found, ebpf.LookupLock)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("look up a flow in the kernel's table: %w", err)
 	}
-	p.nextNs = now + heldAgain
-	var e bpf.WeirFlowEntry
-	err := c.handles.Flows.LookupWithFlags(&p.record.Key, &e, ebpf.LookupLock)
 	switch {
-	case errors.Is(err, ebpf.ErrKeyNotExist):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("look up a flow in the kernel's table: %w", err)
+	case err == nil && h.found.State == entryOpen && c.overflow.rules.continues(&h.found.Record, &p.record):
+		p.nextNs, p.missed = c.sweeper.last.NowNs+heldAgain, 0
+	case p.missed == 0:
+		p.missed = h.emptied
+	default:
+		c.release(p)
 	}
-	return e.State == entryOpen && c.overflow.rules.continues(&e.Record, &p.record), nil
+	return nil
 }
 
 // entryOpen is ENTRY_OPEN of bpf/maps.h.
 const entryOpen = uint32(bpf.WeirEntryStateENTRY_OPEN)
 
-// merged adds to the kernel's record what of its flow was metered here.
+// merged adds to the kernel's record what of its flow was metered here. It hands
+// out nothing.
 func (c *Consumer) merged(r *bpf.Record) *bpf.Record {
-	if len(c.overflow.due) > 0 {
-		c.overflow.handOut()
-	}
 	if p := c.held.byKey[r.Key]; p != nil && c.overflow.rules.continues(r, &p.record) {
 		c.held.take(p)
 		r = c.mergeWith(r, &p.record)

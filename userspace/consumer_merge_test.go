@@ -1,6 +1,7 @@
 package userspace
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -22,6 +23,7 @@ func newMergeStage(t *testing.T) *mergeStage {
 	k := newKernelMeter(t, c, ringOctets)
 	s := &mergeStage{Consumer: k.consumer(c), k: k}
 	s.yield = func(f *Flow, _ error) bool {
+		wholeStatistics(t, &f.Record)
 		s.flows = append(s.flows, fmt.Sprintf("%d×%d kernel's:%v", f.DestinationPort(), f.Packets(), f.Record.FlowId < overflowFlowIDs))
 		return true
 	}
@@ -30,6 +32,19 @@ func newMergeStage(t *testing.T) *mergeStage {
 		k.show(1)
 	}
 	return s
+}
+
+// wholeStatistics checks that sums, gaps and vectors are of all the record's
+// packets, which all go forward and have the same length.
+func wholeStatistics(t *testing.T, r *bpf.Record) {
+	t.Helper()
+	d, want := &r.Dir[0], [bpf.SPLTMax]uint32{}
+	for i := range d.Packets {
+		want[i] = frameOctets
+	}
+	if d.SizeSq != d.Packets*frameOctets*frameOctets || d.IatUs != r.IatUs || r.IatUs != d.LastUs-d.FirstNs/1000 || r.SpltSize != want {
+		t.Errorf("statistics of %d packets: %+v", d.Packets, r)
+	}
 }
 
 func (s *mergeStage) do(steps ...func() error) {
@@ -65,11 +80,11 @@ func (s *mergeStage) expire() error {
 }
 
 func (s *mergeStage) sweeps() error {
-	for range 3 * heldSweeps {
+	for range 6 {
 		for _, p := range s.held.queue {
 			p.nextNs = 0 // every sweep looks
 		}
-		if err := s.sweep(bpf.WeirSweepModeSWEEP_IDLE); err != nil {
+		if err := errors.Join(s.sweep(bpf.WeirSweepModeSWEEP_IDLE), s.empty()); err != nil {
 			return err
 		}
 	}
@@ -94,6 +109,15 @@ func TestAFlowThatFindsAPlaceLaterIsOneFlow(t *testing.T) {
 		{"closed in the kernel, not read yet, when it expires here", func(s *mergeStage) []func() error {
 			closeThere := func() error { return s.sweep(bpf.WeirSweepModeSWEEP_FORCED) }
 			return []func() error{s.makeRoom, s.show(1), s.show(1), closeThere, s.expire, s.empty}
+		}, []string{"0×1 kernel's:true", "1×5 kernel's:true"}},
+		{"closed in the kernel by the sweep that looks", func(s *mergeStage) []func() error {
+			closeThere := func() error {
+				for _, p := range s.held.queue {
+					p.nextNs = 0
+				}
+				return s.sweep(bpf.WeirSweepModeSWEEP_FORCED)
+			}
+			return []func() error{s.makeRoom, s.show(1), s.show(1), s.expire, s.sweeps, closeThere, closeThere, s.empty}
 		}, []string{"0×1 kernel's:true", "1×5 kernel's:true"}},
 		{"expired here, and nothing in the kernel", func(s *mergeStage) []func() error {
 			return []func() error{s.makeRoom, s.expire, s.sweeps, s.show(1)}
@@ -139,13 +163,34 @@ func TestAPartWithoutRoomToWaitIsHandedOut(t *testing.T) {
 	s := newMergeStage(t)
 	s.k.invented = true
 	s.do(s.empty)
+	handedOut := 0
+	s.yield = func(*Flow, error) bool { handedOut++; return true }
 	s.overflowOpen.Packets = heldMax + 2
 	for n := range heldMax + 2 {
 		r := bpf.Record{Key: bpf.Key{TunnelKey: uint32(n)}, FlowId: overflowFlowIDs}
 		r.Dir[0].Packets = 1
 		s.hold(&r)
 	}
-	if got := len(s.flows); got != 2 || len(s.held.byKey) != heldMax || s.overflowOpen.Packets != heldMax {
-		t.Errorf("%d handed out, %d wait with %d packets", got, len(s.held.byKey), s.overflowOpen.Packets)
+	if handedOut != 2 || len(s.held.byKey) != heldMax || s.overflowOpen.Packets != heldMax {
+		t.Errorf("%d handed out, %d wait with %d packets", handedOut, len(s.held.byKey), s.overflowOpen.Packets)
 	}
+}
+
+// Parts of one key that close again and again take no memory until a sweep comes.
+func TestPartsThatWereTakenMakeRoom(t *testing.T) {
+	s := newMergeStage(t)
+	s.do(s.empty)
+	s.k.invented = true
+	s.yield = func(*Flow, error) bool { return true }
+	r := bpf.Record{FlowId: overflowFlowIDs}
+	r.Dir[0].Packets = 1
+	s.overflowOpen.Packets = 5 * heldMax
+	for range 5 * heldMax {
+		s.hold(&r)
+	}
+	if len(s.held.queue) > 2*heldMax || len(s.held.spare) > 2*heldMax {
+		t.Errorf("%d queued, %d spare", len(s.held.queue), len(s.held.spare))
+	}
+	s.releaseAll()
+	s.overflowOpen.Packets = 0
 }

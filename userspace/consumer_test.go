@@ -40,6 +40,8 @@ func newKernelMeter(t *testing.T, c Config, ring uint32) *kernelMeter {
 		bpf.WeirVarCfgSamples:      uint8(c.Samples),
 		bpf.WeirVarCfgSampleOctets: uint32(c.SampleOctets),
 		bpf.WeirVarCfgPoint:        uint8(7),
+		bpf.WeirVarCfgStatistics:   c.Statistics,
+		bpf.WeirVarCfgSplt:         uint8(c.SPLT),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			t.Fatal(err)

@@ -1,20 +1,28 @@
 package userspace
 
-import "github.com/weirflow/weir/bpf"
+import (
+	"math/bits"
+
+	"github.com/weirflow/weir/bpf"
+)
 
 // Two records of one flow become one: what was metered in user space while the
 // kernel's table had no place for the flow, and what the kernel kept of it. Where
 // one follows the other in time the sums, gaps and vectors are those of a single
 // meter; what TCP statistics would have to compare across the seam is not known.
 
-// continues says whether a single meter would have kept both records as one:
-// neither the gap between them nor their whole length reaches a timeout, and the
-// earlier one is not of a connection that has ended.
+// continues says whether both records are to be one: neither the gap between them
+// nor their whole length reaches a timeout, the earlier one is not of a connection
+// that has ended, and sums of squares stay exact. A single meter would have kept
+// them together.
 func (u *rules) continues(a, b *bpf.Record) bool {
 	if FirstNs(b) < FirstNs(a) {
 		a, b = b, a
 	}
 	last := max(LastNs(a), LastNs(b))
+	if _, carry := bits.Add64(a.IatSq, b.IatSq, 0); carry != 0 {
+		return false // only of records that overlap: gaps of one meter are fewer
+	}
 	return !u.ended(a) && !reached(FirstNs(b), LastNs(a), u.idleNs) && !reached(last, FirstNs(a), u.activeNs)
 }
 
@@ -27,13 +35,12 @@ func (u *rules) merge(record, part *bpf.Record) bpf.Record {
 	if FirstNs(part) < FirstNs(record) {
 		a, b = *part, *record
 	}
-	if lead := a.SrcEnd; record.Part > 0 {
+	lead := a.SrcEnd
+	if record.Part > 0 {
 		lead = record.SrcEnd
-		turn(&a, lead)
-		turn(&b, lead)
-	} else {
-		turn(&b, lead)
 	}
+	u.turn(&a, lead)
+	u.turn(&b, lead)
 	u.append(&a, &b)
 	a.FlowId, a.Part, a.EndReason = record.FlowId, record.Part, record.EndReason
 	if record.Part > 0 {
@@ -44,7 +51,7 @@ func (u *rules) merge(record, part *bpf.Record) bpf.Record {
 }
 
 // turn makes an end of the key the record's source.
-func turn(r *bpf.Record, srcEnd uint8) {
+func (u *rules) turn(r *bpf.Record, srcEnd uint8) {
 	if r.SrcEnd == srcEnd {
 		return
 	}
@@ -52,9 +59,11 @@ func turn(r *bpf.Record, srcEnd uint8) {
 	r.Dir[0], r.Dir[1] = r.Dir[1], r.Dir[0]
 	r.Tcp[0], r.Tcp[1] = r.Tcp[1], r.Tcp[0]
 	r.Ip[0], r.Ip[1] = r.Ip[1], r.Ip[0]
-	r.SynAckDirection ^= 1
+	if r.Handshake&seenSYNACK != 0 {
+		r.SynAckDirection ^= 1
+	}
 	r.TcpEnd = r.TcpEnd&tcpEndReached | r.TcpEnd>>1&1 | r.TcpEnd&1<<1
-	r.SpltDirection = ^r.SpltDirection & (1<<min(recordPackets(r), uint64(bpf.SPLTMax)) - 1)
+	r.SpltDirection = ^r.SpltDirection & (1<<min(recordPackets(r), u.splt) - 1)
 }
 
 // append adds b, which begins later and has the same source, to a.
@@ -139,28 +148,48 @@ func appendIP(a, b *bpf.IPDirection, packets, more uint64) {
 }
 
 func appendTCP(a, b *bpf.Record) {
-	if a.AckNs == 0 && b.SynAckNs != 0 {
-		a.SynAckNs, a.SynAckDirection, a.AckNs = b.SynAckNs, b.SynAckDirection, b.AckNs
-	}
-	if a.SynNs == 0 {
-		a.SynNs = b.SynNs
-	}
+	appendHandshake(a, b)
 	a.TcpEnd |= b.TcpEnd
 	a.EndedNs = max(a.EndedNs, b.EndedNs)
 	for i := range a.Tcp {
-		c, d := &a.Tcp[i], b.Tcp[i]
-		d.Retransmitted += c.Retransmitted
-		d.OutOfOrder += c.OutOfOrder
-		d.ZeroWindow += c.ZeroWindow
-		if c.Started != 0 {
-			if d.Started == 0 {
-				d.NextSeq, d.HoleStart, d.HoleEnd, d.Started = c.NextSeq, c.HoleStart, c.HoleEnd, 1
-			}
-			d.InitialWindow = c.InitialWindow
-		}
-		if d.Mss == 0 {
-			d.Mss = c.Mss
-		}
-		*c = d
+		appendTCPDirection(&a.Tcp[i], &b.Tcp[i])
 	}
+}
+
+// appendHandshake goes on where a stopped. An ACK in b that answers a SYN-ACK in
+// a is not known.
+func appendHandshake(a, b *bpf.Record) {
+	if a.Handshake&seenACK != 0 {
+		return
+	}
+	if a.Handshake&seenSYNACK == 0 && b.Handshake&seenSYN != 0 {
+		a.SynNs = b.SynNs
+		a.Handshake |= seenSYN
+	}
+	if b.Handshake&seenSYNACK != 0 {
+		a.SynAckNs, a.SynAckDirection, a.AckNs = b.SynAckNs, b.SynAckDirection, b.AckNs
+		a.Handshake |= b.Handshake & (seenSYNACK | seenACK)
+	}
+}
+
+// appendTCPDirection keeps what is the flow's first of a, and of b the latest.
+func appendTCPDirection(a, b *bpf.TCPDirection) {
+	joined := *b
+	if a.Known&knownNext != 0 {
+		if b.Known&knownNext == 0 {
+			joined.NextSeq, joined.HoleStart, joined.HoleEnd = a.NextSeq, a.HoleStart, a.HoleEnd
+		}
+		joined.InitialWindow = a.InitialWindow
+	}
+	if b.Known&knownSYN == 0 {
+		joined.SynSeq = a.SynSeq
+	}
+	if b.Mss == 0 {
+		joined.Mss = a.Mss
+	}
+	joined.Known |= a.Known
+	joined.Retransmitted += a.Retransmitted
+	joined.OutOfOrder += a.OutOfOrder
+	joined.ZeroWindow += a.ZeroWindow
+	*a = joined
 }

@@ -92,3 +92,36 @@ func TestOnlyWhatASingleMeterWouldHaveKeptTogetherIsMerged(t *testing.T) {
 		})
 	}
 }
+
+// What is known of a connection after the merge is what a single meter knows,
+// but for what it would have had to compare across the seam.
+func TestMergedHandshakeIsThatOfASingleMeter(t *testing.T) {
+	u := &rules{idleNs: uint64(time.Minute), activeNs: uint64(time.Hour), tcpStatistics: true, graceNs: 1}
+	second := uint64(time.Second)
+	packets := []bpf.Packet{
+		{TimeNs: 1 * second, TcpFlags: tcpSYN, TcpSeq: 9, TcpWindow: 5, TcpMss: 1460},
+		{TimeNs: 2 * second, TcpFlags: tcpSYN, TcpSeq: 9, TcpWindow: 6, TcpMss: 1460},
+		{TimeNs: 3 * second, TcpFlags: tcpSYN | tcpACK, SrcEnd: 1, TcpSeq: 99, TcpWindow: 7, TcpMss: 1400},
+		{TimeNs: 4 * second, TcpFlags: tcpSYN | tcpACK, SrcEnd: 1, TcpSeq: 99, TcpWindow: 8, TcpMss: 1400},
+		{TimeNs: 5 * second, TcpFlags: tcpACK, TcpSeq: 10, TcpWindow: 9},
+		{TimeNs: 6 * second, TcpFlags: tcpFIN | tcpACK, TcpSeq: 10, TcpWindow: 9},
+	}
+	want := kept(u, packets, 5)
+	for cut := 1; cut < len(packets); cut++ {
+		part, record := kept(u, packets[:cut], 1<<63), kept(u, packets[cut:], 5)
+		got := u.merge(&record, &part)
+		if cut == 4 { // the ACK answers across the seam
+			got.Handshake |= seenACK
+			got.AckNs = want.AckNs
+		}
+		for i := range got.Tcp {
+			got.Tcp[i].Retransmitted = want.Tcp[i].Retransmitted
+			if got.Tcp[i].HoleStart == got.Tcp[i].HoleEnd { // wherever no hole is
+				got.Tcp[i].HoleStart, got.Tcp[i].HoleEnd = want.Tcp[i].HoleStart, want.Tcp[i].HoleEnd
+			}
+		}
+		if got != want {
+			t.Errorf("cut at %d:\ngot  %+v\nwant %+v", cut, got, want)
+		}
+	}
+}

@@ -112,6 +112,7 @@ func recordContinue(r *bpf.Record) {
 		OuterAddr:       r.OuterAddr,
 		OuterIpVersion:  r.OuterIpVersion,
 		TcpEnd:          r.TcpEnd,
+		Handshake:       r.Handshake,
 		SynAckDirection: r.SynAckDirection,
 		EndedNs:         r.EndedNs,
 		SynNs:           r.SynNs,

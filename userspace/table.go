@@ -8,8 +8,8 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// entry is one record in the table's memory. Its size is a multiple of a cache
-// line, with the record at its start: a packet touches five lines in a row.
+// entry is one record in the table's memory, with the fields that every packet
+// touches at its start.
 type entry struct {
 	record  bpf.Record
 	name    uint16 // of the interface, by the meter's numbering

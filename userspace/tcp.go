@@ -40,25 +40,40 @@ func updateTCPEnd(r *bpf.Record, p *bpf.Packet, direction uint8) {
 }
 
 // tcpReopens says whether the packet opens another connection where this one has
-// come to its end.
+// come to its end. One that is older than the end does not.
 func tcpReopens(r *bpf.Record, p *bpf.Packet) bool {
-	return r.TcpEnd&tcpEndReached != 0 && p.TcpFlags&(tcpSYN|tcpACK) == tcpSYN
+	return r.TcpEnd&tcpEndReached != 0 && p.TcpFlags&(tcpSYN|tcpACK) == tcpSYN && int64(p.TimeNs-r.EndedNs) >= 0
 }
 
+const (
+	seenSYN    = uint8(bpf.WeirTcpHandshakeTCP_HANDSHAKE_SYN)
+	seenSYNACK = uint8(bpf.WeirTcpHandshakeTCP_HANDSHAKE_SYN_ACK)
+	seenACK    = uint8(bpf.WeirTcpHandshakeTCP_HANDSHAKE_ACK)
+)
+
 func updateHandshake(r *bpf.Record, p *bpf.Packet, direction uint8) {
-	if r.AckNs != 0 {
+	if r.Handshake&seenACK != 0 {
 		return
 	}
-	switch flags := p.TcpFlags & (tcpSYN | tcpACK); {
-	case flags == tcpSYN && r.SynAckNs == 0:
+	synAck := r.Handshake&seenSYNACK != 0
+	switch flags := p.TcpFlags & (tcpSYN | tcpACK | tcpRST); {
+	case flags == tcpSYN && !synAck:
+		r.Handshake |= seenSYN
 		r.SynNs = p.TimeNs
 	case flags == tcpSYN|tcpACK:
+		r.Handshake |= seenSYNACK
 		r.SynAckNs = p.TimeNs
 		r.SynAckDirection = direction
-	case flags == tcpACK && r.SynAckNs != 0 && direction != r.SynAckDirection:
+	case flags == tcpACK && synAck && direction != r.SynAckDirection:
+		r.Handshake |= seenACK
 		r.AckNs = p.TimeNs
 	}
 }
+
+const (
+	knownNext = uint8(bpf.WeirTcpKnownTCP_KNOWN_NEXT)
+	knownSYN  = uint8(bpf.WeirTcpKnownTCP_KNOWN_SYN)
+)
 
 // updateTCPDirection leaves RST out: its sequence number and window need not
 // mean anything.
@@ -72,13 +87,29 @@ func updateTCPDirection(d *bpf.TCPDirection, p *bpf.Packet) {
 	if p.TcpWindow == 0 && p.TcpFlags&(tcpSYN|tcpFIN) == 0 {
 		d.ZeroWindow++
 	}
-	if d.Started != 0 {
+	if !tcpBegins(d, p) {
 		updateSequence(d, p)
 		return
 	}
-	d.Started = 1
-	d.InitialWindow = p.TcpWindow
+	if d.Known&knownNext == 0 {
+		d.InitialWindow = p.TcpWindow
+	}
+	d.Known |= knownNext
 	d.NextSeq = p.TcpSeq + sequenceOctets(p)
+	d.HoleStart, d.HoleEnd = d.NextSeq, d.NextSeq
+}
+
+// tcpBegins says whether the packet is the direction's first, or begins another
+// connection under the same key: a SYN with another number than the one before.
+// Then its numbers have nothing to do with those known.
+func tcpBegins(d *bpf.TCPDirection, p *bpf.Packet) bool {
+	begins := d.Known&knownNext == 0
+	if p.TcpFlags&tcpSYN != 0 {
+		begins = begins || d.Known&knownSYN == 0 || d.SynSeq != p.TcpSeq
+		d.SynSeq = p.TcpSeq
+		d.Known |= knownSYN
+	}
+	return begins
 }
 
 // seqBefore compares sequence numbers, which wrap (RFC 9293 section 3.4).
@@ -97,32 +128,47 @@ func isKeepAlive(d *bpf.TCPDirection, p *bpf.Packet) bool {
 
 func updateSequence(d *bpf.TCPDirection, p *bpf.Packet) {
 	octets := sequenceOctets(p)
-	end := p.TcpSeq + octets
-	switch {
+	switch end := p.TcpSeq + octets; {
 	case octets == 0 || isKeepAlive(d, p):
-	case !seqBefore(p.TcpSeq, d.NextSeq):
-		if p.TcpSeq != d.NextSeq {
-			d.HoleStart, d.HoleEnd = d.NextSeq, p.TcpSeq
-		}
-		d.NextSeq = end
-	case seqBefore(d.NextSeq, end):
-		d.NextSeq = end
-	default:
+	case seqBefore(p.TcpSeq, d.NextSeq):
 		updateOldSequence(d, p.TcpSeq, end)
+	default:
+		updateNewSequence(d, p.TcpSeq, end)
 	}
 }
 
-// updateOldSequence is for a packet that ends at or before the highest number.
-// Holes are filled from their start, as a rule; what is left before a packet that
-// is not there is given up.
-func updateOldSequence(d *bpf.TCPDirection, seq, end uint32) {
-	if !seqBefore(seq, d.HoleEnd) || seqBefore(seq, d.HoleStart) {
-		d.Retransmitted++
-		return
+// tcpHoleAge is how far the numbers go on before a hole is forgotten: they come
+// round.
+const tcpHoleAge = 1 << 30
+
+// updateNewSequence is for a packet that starts at or behind the highest number:
+// what lies between is the new hole.
+func updateNewSequence(d *bpf.TCPDirection, seq, end uint32) {
+	if seq != d.NextSeq {
+		d.HoleStart, d.HoleEnd = d.NextSeq, seq
 	}
-	d.OutOfOrder++
-	if d.HoleStart = d.HoleEnd; seqBefore(end, d.HoleEnd) {
-		d.HoleStart = end
+	d.NextSeq = end
+	if end-d.HoleStart > tcpHoleAge {
+		d.HoleStart, d.HoleEnd = end, end
+	}
+}
+
+// updateOldSequence is for a packet that starts below the highest number. A hole
+// is filled from its start, as a rule; what is left before a packet that is not
+// there is given up.
+func updateOldSequence(d *bpf.TCPDirection, seq, end uint32) {
+	new := seqBefore(d.NextSeq, end)
+	switch {
+	case d.HoleStart != d.HoleEnd && seqBefore(seq, d.HoleEnd) && seqBefore(d.HoleStart, end):
+		d.OutOfOrder++
+		if d.HoleStart = d.HoleEnd; seqBefore(end, d.HoleEnd) {
+			d.HoleStart = end
+		}
+	case !new:
+		d.Retransmitted++
+	}
+	if new {
+		d.NextSeq = end
 	}
 }
 

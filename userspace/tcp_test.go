@@ -1,8 +1,11 @@
 package userspace_test
 
 import (
+	"cmp"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +110,8 @@ func TestSequenceNumbersTellLateFromRepeated(t *testing.T) {
 		{"a hole filled, then once more", []uint32{0, 200, 100, 100}, 1, 1},
 		{"the older of two holes is forgotten", []uint32{0, 200, 400, 100, 300}, 1, 1},
 		{"an overlap that brings something new", []uint32{0, 50, 100}, 0, 0},
+		{"a hole closed by a packet that goes on", []uint32{0, 250, 150, 100}, 1, 1},
+		{"a packet that begins before the hole and fills it", []uint32{0, 150, 60, 60}, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			segments := []segment{{from: "client", flags: "S", seq: start - 1, window: 1}}
@@ -134,6 +139,42 @@ func TestProbesAreNoRetransmissionsAndWindowsCloseInData(t *testing.T) {
 	})[0]
 	if r.Tcp[0].Retransmitted != 0 || r.Tcp[0].ZeroWindow != 0 || r.Tcp[1].ZeroWindow != 2 {
 		t.Errorf("%+v", r.Tcp)
+	}
+}
+
+func TestAnotherConnectionUnderTheSameKeyIsNoRetransmission(t *testing.T) {
+	segments := []segment{{from: "client", flags: "S", seq: 3_000_000_000}, {at: 1 * ms, from: "client", flags: "FA", seq: 3_000_000_001}}
+	for _, seq := range []uint32{2_000_000_000, 4_000_000_000} {
+		segments = append(segments, segment{at: 2 * ms, from: "client", flags: "S", seq: seq})
+		for i := range uint32(10) {
+			segments = append(segments, segment{at: 3 * ms, from: "client", flags: "A", seq: seq + 1 + 100*i, payload: 100})
+		}
+	}
+	d := meterSegments(t, false, segments)[0].Tcp[0]
+	if d.Retransmitted != 0 || d.OutOfOrder != 0 || d.HoleStart != d.HoleEnd {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestARefusedConnectionHasNoClientTime(t *testing.T) {
+	r := meterSegments(t, false, []segment{
+		{from: "client", flags: "S"}, {at: 1 * ms, from: "server", flags: "SA"}, {at: 2 * ms, from: "client", flags: "RA"},
+	})[0]
+	if r.Handshake != uint8(bpf.WeirTcpHandshakeTCP_HANDSHAKE_SYN|bpf.WeirTcpHandshakeTCP_HANDSHAKE_SYN_ACK) {
+		t.Errorf("steps seen: %#b", r.Handshake)
+	}
+}
+
+// An option that is longer than the header is not looked for in the payload.
+func TestAnMSSBeyondTheHeaderIsNone(t *testing.T) {
+	s := segment{from: "client", flags: "S", options: []layers.TCPOption{
+		{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop},
+	}, payload: 8}
+	p := s.packet(t)
+	copy(p.Data[14+20+20+2:], []byte{2, 4, 5, 6})
+	r := metersAgree(t, t.Name(), 1, everything(false), &packets{list: []userspace.CapturedPacket{p}})[0]
+	if r.Tcp[0].Mss != 0 {
+		t.Errorf("MSS %d", r.Tcp[0].Mss)
 	}
 }
 
@@ -165,6 +206,7 @@ func TestConnectionsEnd(t *testing.T) {
 		{"what comes after the grace is another flow", fin(segment{at: 3*ms + grace, from: "client", flags: "A"}), "4:3 1:4"},
 		{"packets do not prolong the grace", fin(segment{at: grace, from: "client", flags: "A"}, segment{at: 3*ms + grace, from: "client", flags: "A"}), "5:3 1:4"},
 		{"a SYN opens another connection at once", fin(segment{at: 4 * ms, from: "client", flags: "S"}), "4:3 1:4"},
+		{"an older SYN does not", fin(segment{at: 2 * ms, from: "client", flags: "S"}), "5:4"},
 		{"a SYN-ACK does not", fin(segment{at: 4 * ms, from: "server", flags: "SA"}), "5:4"},
 		{"FIN one way is no end", []segment{{from: "client", flags: "FA"}, {at: time.Minute, from: "server", flags: "A"}}, "2:4"},
 		{"RST is", []segment{{from: "client", flags: "S"}, {at: 1 * ms, from: "server", flags: "RA"}, {at: time.Minute, from: "client", flags: "S"}}, "2:3 1:4"},
@@ -187,29 +229,72 @@ func TestConnectionsEnd(t *testing.T) {
 	}
 }
 
-// Whatever a clock that ran on closes, and in whatever order, the reason is the
-// one that a packet would have found.
-func TestEndedConnectionsAreClosedByTheClockInOrder(t *testing.T) {
-	list := []segment{
-		{from: "client", flags: "S"},
-		{at: 1 * ms, from: "server", flags: "RA"},
-	}
-	other := udpAt(3600+bpf.TCPGrace.Seconds()+0.0011, 7, 8, 0)
+// A clock that ran on closes idle flows and ended connections in the order in
+// which their time came.
+func TestTheClockClosesWhatIsOverInOrder(t *testing.T) {
 	source := &script{}
-	for _, s := range list {
-		source.packets = append(source.packets, s.packet(t))
+	for _, p := range []userspace.CapturedPacket{
+		udpAt(3600, 1, 9, 0),
+		udpAt(3602, 3, 9, 0),
+		segment{at: 500 * ms, from: "client", flags: "S"}.packet(t),
+		segment{at: 700 * ms, from: "server", flags: "RA"}.packet(t),
+		udpAt(3601, 2, 9, 0),
+		udpAt(3700, 4, 9, 0),
+	} {
+		source.packets = append(source.packets, p)
 	}
-	source.packets = append(source.packets, other)
-	m := meterOf(t, source, func(c *userspace.Config) { c.TCPEnd = true })
+	slices.SortStableFunc(source.packets, func(a, b userspace.CapturedPacket) int { return cmp.Compare(a.TimeNs, b.TimeNs) })
+	m := meterOf(t, source, func(c *userspace.Config) { c.TCPEnd, c.IdleTimeout = true, 2*time.Second })
 	var got []string
 	for f, err := range m.Flows(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, fmt.Sprintf("%d:%v", f.Packets(), f.EndReason()))
+		got = append(got, fmt.Sprintf("%d %v", f.SourcePort(), f.EndReason()))
 	}
-	if want := "[2:end of flow 1:forced end]"; fmt.Sprint(got) != want {
+	// 1 at 3602, the connection at 3602.7, 2 at 3603, 3 at 3604
+	if want := "[1 idle timeout 40000 end of flow 2 idle timeout 3 idle timeout 4 forced end]"; fmt.Sprint(got) != want {
 		t.Errorf("%v, want %s", got, want)
 	}
 	closed(t, m)
+}
+
+// Sweeps at any moments change neither a boundary nor a reason.
+func TestBoundariesOfConnectionsDoNotDependOnSweeps(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 7))
+	cfg := everything(true)
+	cfg.IdleTimeout, cfg.ActiveTimeout = 3*time.Second, 20*time.Second
+	for range 20 {
+		var segments []segment
+		at := time.Duration(0)
+		for range 60 {
+			at += time.Duration(random.Int64N(int64(1500 * ms)))
+			segments = append(segments, segment{at: at, from: []string{"client", "server"}[random.IntN(2)],
+				flags: []string{"S", "SA", "A", "AP", "FA", "FA", "RA"}[random.IntN(7)], seq: random.Uint32N(1000), payload: random.IntN(50)})
+		}
+		k := kernelMeter(t, 1, &cfg)
+		p := &packets{}
+		for _, s := range segments {
+			c := s.packet(t)
+			p.list = append(p.list, c)
+			if _, err := k.Frame(c.Data, c.TimeNs, c.Length); err != nil {
+				t.Fatal(err)
+			}
+			if random.IntN(2) == 0 {
+				if _, err := k.Sweep(bpf.Sweep{NowNs: c.TimeNs + random.Uint64N(uint64(10*ms))}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := k.Finish(p.list[len(p.list)-1].TimeNs); err != nil {
+			t.Fatal(err)
+		}
+		records, _ := goRecords(t, t.Name(), cfg, p)
+		sortRecords(k.Records)
+		sortRecords(records)
+		if !slices.Equal(records, k.Records) {
+			t.Errorf("with sweeps %s, without %s", reasons(k.Records), reasons(records))
+		}
+		k.Close()
+	}
 }

@@ -20,7 +20,7 @@ func main() {
 	// Where a terminal is to hang up, its SIGHUP ends the run like the others; a
 	// service has none, and is asked to reopen its files.
 	hangups := make(chan os.Signal, 1)
-	if isTerminal(os.Stderr) {
+	if isTerminal(os.Stdin) || isTerminal(os.Stdout) || isTerminal(os.Stderr) {
 		signal.Notify(signals, unix.SIGHUP)
 	} else {
 		signal.Notify(hangups, unix.SIGHUP)

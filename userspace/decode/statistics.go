@@ -37,7 +37,7 @@ func (w *walk) decodeMSS(size uint32) uint16 {
 		case option == nil || option[1] < 2:
 			return 0
 		case option[0] == tcpOptionMSS && option[1] == 4:
-			if option = w.header(skip, 4); option != nil {
+			if option = w.header(skip, 4); option != nil && skip+4 <= size {
 				return read16(option[2:])
 			}
 			return 0

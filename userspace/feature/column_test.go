@@ -40,7 +40,7 @@ func request() *userspace.Flow {
 			},
 			Mac:       [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
 			OuterAddr: [2][16]byte{{203, 0, 113, 1}, {203, 0, 113, 2}}, OuterIpVersion: 4,
-			SynNs: 1_000_000_999, SynAckNs: 1_034_127_999, AckNs: 1_035_027_999,
+			Handshake: 7, SynNs: 1_000_000_999, SynAckNs: 1_034_127_999, AckNs: 1_035_027_999,
 			Tcp: [2]bpf.TCPDirection{
 				{Retransmitted: 3, OutOfOrder: 1, ZeroWindow: 4, InitialWindow: 64240, Mss: 1460},
 				{Retransmitted: 1, OutOfOrder: 5, ZeroWindow: 9, InitialWindow: 65160, Mss: 1440},
@@ -118,7 +118,7 @@ func TestColumnsOfAFlow(t *testing.T) {
 
 func TestReverseColumnsAreZeroWhenNothingCameBack(t *testing.T) {
 	f := request()
-	f.Record.Dir[1] = bpf.Direction{}
+	f.Record.Dir[1], f.Record.Tcp[1], f.Record.Ip[1] = bpf.Direction{}, bpf.TCPDirection{}, bpf.IPDirection{}
 	for name, v := range values(Columns(everything), &Row{f, 0}) {
 		if strings.HasPrefix(name, "dst2src_") && v != 0. {
 			t.Errorf("%s = %v, want 0", name, v)
@@ -127,6 +127,15 @@ func TestReverseColumnsAreZeroWhenNothingCameBack(t *testing.T) {
 	got := values(Columns(everything), &Row{f, 0})
 	if got["bidirectional_min_ps"] != 40. || got["bidirectional_first_seen_ns"] != 1000000999. {
 		t.Errorf("both directions: least size %v, first seen %v; the empty direction must not count", got["bidirectional_min_ps"], got["bidirectional_first_seen_ns"])
+	}
+}
+
+// A step at the time 0 was seen; one that was not seen has no time.
+func TestTimesOfAHandshakeThatWasNotSeenAreUnknown(t *testing.T) {
+	f := &userspace.Flow{Record: bpf.Record{Handshake: 0b011, SynNs: 0, SynAckNs: 2_500_000}}
+	got := values(tcpColumns(), &Row{f, 0})
+	if got["tcp_server_rtt_ms"] != 2.5 || !math.IsNaN(got["tcp_client_rtt_ms"].(float64)) || !math.IsNaN(got["tcp_handshake_rtt_ms"].(float64)) {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -153,11 +162,13 @@ func TestGroupsThatAreOffAreAbsent(t *testing.T) {
 		options Options
 		columns int
 	}{
-		{"core and weir's own", Options{}, 28 + 14},
-		{"tunnels", Options{Tunnels: true}, 29 + 15},
-		{"statistics", Options{Statistics: true}, 28 + 48 + 14},
-		{"splt", Options{SPLT: 1}, 28 + 3 + 14},
-		{"l7", Options{L7: true}, 28 + 9 + 14},
+		{"core and weir's own", Options{}, 28 + 15},
+		{"tunnels", Options{Tunnels: true}, 29 + 18},
+		{"statistics", Options{Statistics: true}, 28 + 48 + 15},
+		{"tcp", Options{TCP: true}, 28 + 16 + 15},
+		{"ip", Options{IP: true}, 28 + 8 + 15},
+		{"splt", Options{SPLT: 1}, 28 + 3 + 15},
+		{"l7", Options{L7: true}, 28 + 9 + 15},
 	} {
 		if got := len(Columns(c.options)); got != c.columns {
 			t.Errorf("%s: %d columns, want %d", c.name, got, c.columns)

@@ -7,13 +7,13 @@ func tcpColumns() []Column {
 	columns := []Column{
 		{Field: Field{Name: "tcp_handshake_rtt_ms", Type: "f64", Unit: "ms",
 			Definition: "time from the SYN to the ACK that ends the handshake: the round trip through both ends; unknown where the handshake was not seen"},
-			Float: func(r *Row) float64 { return between(r.Record.SynNs, r.Record.SynAckNs, r.Record.AckNs, 0, 2) }},
+			Float: func(r *Row) float64 { return between(r, handshakeSYN, handshakeACK) }},
 		{Field: Field{Name: "tcp_server_rtt_ms", Type: "f64", Unit: "ms",
 			Definition: "time from the last SYN to the SYN-ACK: the round trip from here to the server"},
-			Float: func(r *Row) float64 { return between(r.Record.SynNs, r.Record.SynAckNs, r.Record.AckNs, 0, 1) }},
+			Float: func(r *Row) float64 { return between(r, handshakeSYN, handshakeSYNACK) }},
 		{Field: Field{Name: "tcp_client_rtt_ms", Type: "f64", Unit: "ms",
 			Definition: "time from the last SYN-ACK to the ACK that answers it: the round trip from here to the client"},
-			Float: func(r *Row) float64 { return between(r.Record.SynNs, r.Record.SynAckNs, r.Record.AckNs, 1, 2) }},
+			Float: func(r *Row) float64 { return between(r, handshakeSYNACK, handshakeACK) }},
 	}
 	for _, s := range scopes {
 		columns = append(columns, tcpCounters(s)...)
@@ -24,11 +24,18 @@ func tcpColumns() []Column {
 	return inGroup(GroupTCP, sourceWeir, columns)
 }
 
+// The steps of the handshake, by their bit in Record.Handshake.
+const (
+	handshakeSYN = iota
+	handshakeSYNACK
+	handshakeACK
+)
+
 // between is the time from one step of the handshake to another, in ms; NaN
 // where one of them was not seen, or they came out of order.
-func between(syn, synAck, ack uint64, from, to int) float64 {
-	times := [3]uint64{syn, synAck, ack}
-	if times[from] == 0 || times[to] == 0 || times[to] < times[from] {
+func between(r *Row, from, to int) float64 {
+	times := [...]uint64{r.Record.SynNs, r.Record.SynAckNs, r.Record.AckNs}
+	if r.Record.Handshake>>from&1 == 0 || r.Record.Handshake>>to&1 == 0 || times[to] < times[from] {
 		return math.NaN()
 	}
 	return float64(times[to]-times[from]) / nsPerMs
@@ -37,7 +44,7 @@ func between(syn, synAck, ack uint64, from, to int) float64 {
 func tcpCounters(s scope) []Column {
 	return []Column{
 		{Field: Field{Name: s.name + "_retransmitted_packets", Type: "u64", Unit: "packets",
-			Definition: "TCP packets " + s.of + " all of whose sequence numbers had been seen; keep-alive probes are not counted"},
+			Definition: "TCP packets " + s.of + " all of whose sequence numbers had been seen, as far as the latest gap tells; keep-alive probes are not counted"},
 			Uint: func(r *Row) uint64 { return s.sum(r.Record.Tcp[0].Retransmitted, r.Record.Tcp[1].Retransmitted) }},
 		{Field: Field{Name: s.name + "_out_of_order_packets", Type: "u64", Unit: "packets",
 			Definition: "TCP packets " + s.of + " that came late: into the latest gap below the highest sequence number"},

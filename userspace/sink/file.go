@@ -50,7 +50,7 @@ func (s *stream) Reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.drain()
-	if s.path == "" || s.torn {
+	if s.regular == nil || s.torn {
 		return s.reopened(err)
 	}
 	old := s.owned

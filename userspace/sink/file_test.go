@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -77,6 +78,23 @@ func TestReopeningAFileThatIsStillThereContinuesIt(t *testing.T) {
 	if got := strings.Count(string(content), "\n"); err != nil || got != 4 || strings.Count(string(content), "id,expiration_id,") != 1 {
 		t.Errorf("%d lines, %v; want a header and 3 flows:\n%s", got, err, content)
 	}
+}
+
+// A FIFO without a reader cannot be opened without waiting for one.
+func TestReopeningAFIFOOnlyFlushes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "flows.csv")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, path, everything, nil)
+	if err := errors.Join(s.Write(numbered(1)), reader.Close(), s.Reopen()); !errors.Is(err, ErrReaderGone) {
+		t.Errorf("reopened: %v", err)
+	}
+	_ = s.Close()
 }
 
 func TestWhereNoFileCanBeOpenedTheOldOneGoesOn(t *testing.T) {

@@ -27,7 +27,7 @@ type Sink interface {
 	// Reopen flushes, closes a file and opens its path anew, so that one that was
 	// renamed is complete and its successor begins; one that is still there is
 	// continued. What could not be written goes to the new file; where that cannot
-	// be opened, to the old one as before. Other outputs are flushed.
+	// be opened, to the old one as before. What is no regular file is only flushed.
 	Reopen() error
 	// Close flushes and closes; its *Error counts the flows that were taken and
 	// could not be written. It does not close standard output.
