@@ -4,8 +4,8 @@
 #define WEIR_DECODE_STATISTICS_H
 
 #include "decode_cursor.h"
+#include "tcp.h"
 
-#define TCP_SYN 0x02
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
 #define TCP_OPTION_MSS 2

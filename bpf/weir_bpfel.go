@@ -51,6 +51,15 @@ type WeirDpiDone struct {
 	Pad    uint32
 }
 
+type WeirEntryState uint32
+
+const (
+	WeirEntryStateENTRY_VACANT   WeirEntryState = 0
+	WeirEntryStateENTRY_OPEN     WeirEntryState = 1
+	WeirEntryStateENTRY_CLOSED   WeirEntryState = 2
+	WeirEntryStateENTRY_DELETING WeirEntryState = 3
+)
+
 type WeirEventKind uint32
 
 const (
@@ -343,6 +352,7 @@ const (
 	WeirVarExportedAccounting      = "exported_accounting"
 	WeirVarExportedDecodeStatus    = "exported_decode_status"
 	WeirVarExportedDpiDone         = "exported_dpi_done"
+	WeirVarExportedEntryState      = "exported_entry_state"
 	WeirVarExportedEventKind       = "exported_event_kind"
 	WeirVarExportedFlowDirectionId = "exported_flow_direction_id"
 	WeirVarExportedFlowEndReason   = "exported_flow_end_reason"
@@ -439,6 +449,7 @@ type WeirVariableSpecs struct {
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.VariableSpec `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.VariableSpec `ebpf:"exported_dpi_done"`
+	ExportedEntryState      *ebpf.VariableSpec `ebpf:"exported_entry_state"`
 	ExportedEventKind       *ebpf.VariableSpec `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.VariableSpec `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.VariableSpec `ebpf:"exported_flow_end_reason"`
@@ -512,6 +523,7 @@ type WeirVariables struct {
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.Variable `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.Variable `ebpf:"exported_dpi_done"`
+	ExportedEntryState      *ebpf.Variable `ebpf:"exported_entry_state"`
 	ExportedEventKind       *ebpf.Variable `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.Variable `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.Variable `ebpf:"exported_flow_end_reason"`

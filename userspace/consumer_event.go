@@ -60,7 +60,7 @@ func eventAs[T any](raw []byte) *T {
 func (c *Consumer) record(r *bpf.Record) {
 	c.sampled.forget(r.FlowId, r.Part)
 	c.counted.Read = c.counted.Read.Plus(recordCount(r))
-	c.deliver(r)
+	c.deliver(c.merged(r))
 }
 
 // packet meters a packet that travelled alone.
@@ -70,15 +70,12 @@ func (c *Consumer) packet(p *bpf.Packet) {
 	c.overflowOpen.add(p.Octets)
 }
 
-func (c *Consumer) deliverOverflow(e *entry) bool {
+// closeOverflow takes a record that the table of packets metered here has closed.
+func (c *Consumer) closeOverflow(e *entry) bool {
 	if c.stopped {
 		return false
 	}
-	count := recordCount(&e.record)
-	c.overflowOpen.Packets -= count.Packets
-	c.overflowOpen.Octets -= count.Octets
-	c.counted.Read = c.counted.Read.Plus(count)
-	c.deliver(&e.record)
+	c.hold(&e.record)
 	return true
 }
 
@@ -94,14 +91,24 @@ func (c *Consumer) deliver(r *bpf.Record) {
 		c.counted.EndReasons[r.EndReason]++
 	}
 	c.flow = Flow{Record: *r, Interface: c.points[r.Key.Point]}
-	for i := range c.flow.Record.Dir {
-		if d := &c.flow.Record.Dir[i]; d.Packets > 0 {
+	c.toWall(&c.flow.Record)
+	c.stopped = !c.yield(&c.flow, nil)
+}
+
+// toWall converts the times of a record.
+func (c *Consumer) toWall(r *bpf.Record) {
+	for i := range r.Dir {
+		if d := &r.Dir[i]; d.Packets > 0 {
 			d.FirstNs = c.sweeper.clock.wall(d.FirstNs)
 			d.LastNs = c.sweeper.clock.wall(d.LastNs)
 			d.LastUs = d.LastNs / 1000
 		}
 	}
-	c.stopped = !c.yield(&c.flow, nil)
+	for _, t := range []*uint64{&r.EndedNs, &r.SynNs, &r.SynAckNs, &r.AckNs} {
+		if *t != 0 {
+			*t = c.sweeper.clock.wall(*t)
+		}
+	}
 }
 
 func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {

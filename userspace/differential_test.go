@@ -133,9 +133,9 @@ const batch = 4096
 
 func decodersAgree(t *testing.T, link uint32, mode bpf.Accounting, list []frame) {
 	t.Helper()
-	k := bpftest.New(t, bpftest.Options{LinkType: link, Accounting: mode, Statistics: true, Samples: 1, SampleOctets: 256, IdleNs: 1, MaxFlows: 8192})
+	k := bpftest.New(t, bpftest.Options{LinkType: link, Accounting: mode, Statistics: true, TCPStatistics: true, IPStatistics: true, Samples: 1, SampleOctets: 256, IdleNs: 1, MaxFlows: 8192})
 	defer k.Close()
-	d := decode.Decoder{Accounting: mode, DecodeTunnels: true}
+	d := decode.Decoder{Accounting: mode, DecodeTunnels: true, TCPStatistics: true, IPStatistics: true}
 	var before bpf.LedgerCount
 	now := uint64(1000)
 	for part := range slices.Chunk(list, batch) {
@@ -199,7 +199,9 @@ func packetAgrees(t *testing.T, path string, r *bpf.Record, p *bpf.Packet, sampl
 	t.Helper()
 	d := &r.Dir[0]
 	if r.Key != p.Key || r.SrcEnd != p.SrcEnd || r.Mac != p.Mac || d.FirstNs != p.TimeNs || d.Octets != uint64(p.Octets) ||
-		r.IcmpType != p.IcmpType || r.IcmpCode != p.IcmpCode || r.Fragments != uint64(p.Fragment) {
+		r.IcmpType != p.IcmpType || r.IcmpCode != p.IcmpCode || r.Fragments != uint64(p.Fragment) ||
+		r.OuterAddr != p.OuterAddr || r.OuterIpVersion != p.OuterIpVersion || r.Ip[0].TtlMax != p.Ttl || r.Ip[0].TosMax != p.Tos ||
+		p.TcpFlags&4 == 0 && (r.Tcp[0].InitialWindow != p.TcpWindow || r.Tcp[0].Mss != p.TcpMss) {
 		t.Errorf("%s: kernel %+v\nGo %+v", path, r, p)
 	}
 	for bit, n := range d.Flags {
@@ -221,14 +223,16 @@ func cut(b []byte, n int) []byte { return b[:min(len(b), n)] }
 // TestMetersAgreeOnEveryCapture runs each capture with its own clock through the
 // kernel's meter and Go's, and compares the records as bytes.
 func TestMetersAgreeOnEveryCapture(t *testing.T) {
-	flows := 0
-	for _, path := range captures(t) {
-		byLink, _ := load(t, path)
-		for link, p := range byLink {
-			flows += metersAgree(t, path, link, p)
+	for _, tcpEnd := range []bool{false, true} {
+		flows := 0
+		for _, path := range captures(t) {
+			byLink, _ := load(t, path)
+			for link, p := range byLink {
+				flows += len(metersAgree(t, path, link, p, tcpEnd))
+			}
 		}
+		t.Logf("%d records identical, connections end: %v", flows, tcpEnd)
 	}
-	t.Logf("%d records identical", flows)
 }
 
 // taken is a sample without the meter's own numbering of flows.
@@ -240,9 +244,11 @@ type taken struct {
 	data    string
 }
 
-func metersAgree(t *testing.T, path string, link uint32, p *packets) int {
+// metersAgree returns the records, in the order of their start.
+func metersAgree(t *testing.T, path string, link uint32, p *packets, tcpEnd bool) []bpf.Record {
 	t.Helper()
-	k := bpftest.New(t, bpftest.Options{LinkType: link, Statistics: true, SPLT: uint8(bpf.SPLTMax), Samples: 20, MaxFlows: 16384})
+	k := bpftest.New(t, bpftest.Options{LinkType: link, Statistics: true, TCPStatistics: true, IPStatistics: true, TCPEnd: tcpEnd,
+		SPLT: uint8(bpf.SPLTMax), Samples: 20, MaxFlows: 16384})
 	defer k.Close()
 	clock := uint64(0)
 	for i := range p.list {
@@ -266,12 +272,13 @@ func metersAgree(t *testing.T, path string, link uint32, p *packets) int {
 	for _, s := range k.Samples {
 		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, s.TimeNs, s.WireLength, string(s.Data)})
 	}
-	records, samples := goRecords(t, path, p)
+	p.next = 0
+	records, samples := goRecords(t, path, p, tcpEnd)
 	sortRecords(k.Records)
 	sortRecords(records)
 	if len(records) != len(k.Records) {
 		t.Errorf("%s: kernel %d records, Go %d", path, len(k.Records), len(records))
-		return 0
+		return nil
 	}
 	for i := range records {
 		if !bytes.Equal(recordBytes(&records[i]), recordBytes(&k.Records[i])) {
@@ -281,13 +288,14 @@ func metersAgree(t *testing.T, path string, link uint32, p *packets) int {
 	if !slices.Equal(samples, kernelSamples) {
 		t.Errorf("%s: kernel took %d samples, Go %d, or others", path, len(kernelSamples), len(samples))
 	}
-	return len(records)
+	return records
 }
 
-func goRecords(t *testing.T, path string, p *packets) (records []bpf.Record, samples []taken) {
+func goRecords(t *testing.T, path string, p *packets, tcpEnd bool) (records []bpf.Record, samples []taken) {
 	t.Helper()
 	cfg := userspace.DefaultConfig()
 	cfg.Statistics, cfg.SPLT, cfg.Samples = true, bpf.SPLTMax, 20
+	cfg.TCPStatistics, cfg.IPStatistics, cfg.TCPEnd = true, true, tcpEnd
 	m, err := userspace.NewMeter(p, userspace.WithConfig(cfg), userspace.WithSamples(func(s *userspace.Sample) {
 		samples = append(samples, taken{s.Number, s.Reverse, s.TimeNs, s.WireLength, string(s.Packet)})
 	}))

@@ -26,6 +26,9 @@ type Options struct {
 	LinkType         uint32 // used as it is: 0 is LINKTYPE_NULL
 	Accounting       bpf.Accounting
 	Statistics       bool
+	TCPStatistics    bool
+	IPStatistics     bool
+	TCPEnd           bool
 	SPLT             uint8
 	Samples          uint8
 	SampleOctets     uint32 // 0: 1536
@@ -58,6 +61,10 @@ func New(tb testing.TB, o Options) *Meter {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	var grace time.Duration
+	if o.TCPEnd {
+		grace = bpf.TCPGrace
+	}
 	for name, value := range map[string]any{
 		"cfg_idle_ns":        orDefault(o.IdleNs, uint64(120*time.Second)),
 		"cfg_active_ns":      orDefault(o.ActiveNs, uint64(1800*time.Second)),
@@ -67,6 +74,9 @@ func New(tb testing.TB, o Options) *Meter {
 		"cfg_splt":           o.SPLT,
 		"cfg_accounting":     uint8(o.Accounting),
 		"cfg_statistics":     o.Statistics,
+		"cfg_tcp_statistics": o.TCPStatistics,
+		"cfg_ip_statistics":  o.IPStatistics,
+		"cfg_tcp_grace_ns":   uint64(grace),
 		"cfg_decode_tunnels": !o.NoTunnels,
 		"cfg_metadata_clock": true,
 	} {

@@ -9,11 +9,14 @@ import "github.com/weirflow/weir/userspace"
 type Options struct {
 	// Statistics adds size, inter-arrival and flag statistics (48 columns).
 	Statistics bool
+	// TCP and IP add what these headers say (16 and 8 columns).
+	TCP bool
+	IP  bool
 	// SPLT is the number of packets in the early-packet vectors, 0 for none.
 	SPLT int
 	// L7 adds what classification learned (9 columns).
 	L7 bool
-	// Tunnels adds the tunnel's kind and key.
+	// Tunnels adds the tunnel's kind, key and ends.
 	Tunnels bool
 }
 
@@ -67,6 +70,8 @@ const (
 	GroupStatistics = "statistics"
 	GroupSPLT       = "splt"
 	GroupL7         = "l7"
+	GroupTCP        = "tcp"
+	GroupIP         = "ip"
 	GroupWeir       = "weir"
 )
 
@@ -87,6 +92,12 @@ func Columns(o Options) []Column {
 	}
 	if o.L7 {
 		columns = append(columns, l7Columns()...)
+	}
+	if o.TCP {
+		columns = append(columns, tcpColumns()...)
+	}
+	if o.IP {
+		columns = append(columns, ipColumns()...)
 	}
 	return append(columns, weirColumns(o.Tunnels)...)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/weirflow/weir/userspace"
 )
 
-var everything = Options{Statistics: true, SPLT: 20, L7: true, Tunnels: true}
+var everything = Options{Statistics: true, TCP: true, IP: true, SPLT: 20, L7: true, Tunnels: true}
 
 // request is a flow of three packets: out at 1.000000999 s with 60 octets, back
 // after 34.127 ms with 1500, out again after another 0.9 ms with 40.
@@ -38,7 +38,14 @@ func request() *userspace.Flow {
 				{Packets: 1, Octets: 1500, FirstNs: 1_034_127_999, LastNs: 1_034_127_999, SizeSq: 1500 * 1500,
 					SizeMin: 1500, SizeMax: 1500, Flags: [8]uint64{1, 1, 0, 0, 1, 0, 2, 3}},
 			},
-			Mac:           [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
+			Mac:       [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
+			OuterAddr: [2][16]byte{{203, 0, 113, 1}, {203, 0, 113, 2}}, OuterIpVersion: 4,
+			SynNs: 1_000_000_999, SynAckNs: 1_034_127_999, AckNs: 1_035_027_999,
+			Tcp: [2]bpf.TCPDirection{
+				{Retransmitted: 3, OutOfOrder: 1, ZeroWindow: 4, InitialWindow: 64240, Mss: 1460},
+				{Retransmitted: 1, OutOfOrder: 5, ZeroWindow: 9, InitialWindow: 65160, Mss: 1440},
+			},
+			Ip:            [2]bpf.IPDirection{{TtlMin: 63, TtlMax: 64, TosMin: 0, TosMax: 16}, {TtlMin: 250, TtlMax: 250, TosMin: 2, TosMax: 184}},
 			SpltDirection: 0b010, SpltSize: [20]uint32{60, 1500, 40}, SpltIatUs: [20]uint32{0, 34127, 900},
 		},
 	}
@@ -74,6 +81,14 @@ func TestColumnsOfAFlow(t *testing.T) {
 	got := values(Columns(o), &Row{request(), 41})
 	for name, want := range map[string]any{
 		"id": 41., "expiration_id": 1., "flow_end_reason": 2., "flow_uid": 9., "flow_part": 2., "interface": "veth0",
+		"tunnel_src_ip": "203.0.113.1", "tunnel_dst_ip": "203.0.113.2",
+		"tcp_handshake_rtt_ms": 35.027, "tcp_server_rtt_ms": 34.127, "tcp_client_rtt_ms": 0.9,
+		"bidirectional_retransmitted_packets": 4., "src2dst_retransmitted_packets": 3., "dst2src_retransmitted_packets": 1.,
+		"bidirectional_out_of_order_packets": 6., "src2dst_out_of_order_packets": 1., "dst2src_out_of_order_packets": 5.,
+		"bidirectional_zero_window_packets": 13., "src2dst_zero_window_packets": 4., "dst2src_zero_window_packets": 9.,
+		"src2dst_initial_window": 64240., "dst2src_initial_window": 65160., "src2dst_mss": 1460., "dst2src_mss": 1440.,
+		"src2dst_min_ttl": 63., "src2dst_max_ttl": 64., "dst2src_min_ttl": 250., "dst2src_max_ttl": 250.,
+		"src2dst_min_tos": 0., "src2dst_max_tos": 16., "dst2src_min_tos": 2., "dst2src_max_tos": 184.,
 		"src_ip": "198.51.100.7", "src_port": 50000., "src_mac": "02:00:00:00:ab:01", "src_oui": "02:00:00",
 		"dst_ip": "192.0.2.80", "dst_port": 443., "dst_mac": "02:00:00:00:00:02", "dst_oui": "02:00:00",
 		"protocol": 6., "ip_version": 4., "vlan_id": 12., "vlan_outer_id": 100., "tunnel_id": 5., "tunnel_key": 77.,
@@ -188,7 +203,7 @@ func TestOrderOfColumnsIsTheReferences(t *testing.T) {
 			want := keysOf(t, line)
 			var got []string
 			for _, f := range Schema(c.options) {
-				if f.Group != GroupWeir {
+				if f.Source == sourceNFStream {
 					got = append(got, f.Name)
 				}
 			}
