@@ -62,6 +62,12 @@ fuzz: setup ## Fuzz every target, each for T=30s
 shortfuzz: checks
 	@$(MAKE) --no-print-directory fuzz T=5s
 
+.PHONY: hostile
+hostile: T = 60s
+hostile: setup ## Show nDPI every truncation of captures, and anything for T=60s
+	WEIR_TRUNCATE=all $(GO) test -count=1 -timeout 60m -v -run '^Test(Every|Foreign)' ./dpi
+	$(GO) test -run '^$$' -fuzz '^FuzzSamples$$' -fuzztime $(T) -fuzzminimizetime 10x ./dpi
+
 bench: setup ## Print ratios of speed, measured side by side
 	$(GO) run ./tools/bench
 
