@@ -8,12 +8,6 @@ import (
 	"strings"
 )
 
-// identity is what a flow is paired by.
-func identity(r row) string {
-	return fmt.Sprintf("%v:%v>%v:%v/%v vlan %v at %.0f", r["src_ip"], r["src_port"], r["dst_ip"], r["dst_port"],
-		r["protocol"], r["vlan_id"], r["bidirectional_first_seen_ms"])
-}
-
 func (c *testCase) compare(ctx context.Context, r *report) error {
 	reference, err := c.reference()
 	if err != nil {
@@ -24,25 +18,16 @@ func (c *testCase) compare(ctx context.Context, r *report) error {
 		return err
 	}
 	result := result{name: filepath.Base(c.answer), reference: len(reference), ours: len(ours), undecoded: undecoded(reference)}
-	left := map[string][]row{}
-	for _, o := range ours {
-		left[identity(o)] = append(left[identity(o)], o)
+	p := pair(reference, ours, identity)
+	for _, want := range p.missing {
+		result.add(difference{flow: identity(want), column: "(flow)", want: "here", got: "missing", rule: c.missingRule(want)})
 	}
-	for _, want := range reference {
-		id := identity(want)
-		if len(left[id]) == 0 {
-			result.add(difference{flow: id, column: "(flow)", want: "here", got: "missing", rule: c.missingRule(want)})
-			continue
-		}
-		got := left[id][0]
-		left[id] = left[id][1:]
+	for _, pair := range p.pairs {
 		result.paired++
-		c.columns(&result, id, want, got)
+		c.columns(&result, identity(pair[0]), pair[0], pair[1])
 	}
-	for id, rows := range left {
-		for _, o := range rows {
-			result.add(difference{flow: id, column: "(flow)", want: "none", got: "here", rule: c.extraRule(o)})
-		}
+	for _, o := range p.extra {
+		result.add(difference{flow: identity(o), column: "(flow)", want: "none", got: "here", rule: c.extraRule(o)})
 	}
 	r.results = append(r.results, result)
 	return nil

@@ -23,6 +23,7 @@ const (
 	otherProtocols  rule = "other protocols have transport octets"
 	timesBackwards  rule = "time runs backwards within a flow only"
 	timesOutOfRange rule = "times beyond the year 2262 are clamped"
+	malformed       rule = "malformed headers make no flow"
 	gapDeviation    rule = "deviation of gaps that are not truncated"
 )
 
@@ -80,6 +81,8 @@ func (c *testCase) missingRule(want row) rule {
 		return timesBackwards
 	case c.unknownTypes && number(want, "tunnel_id") == 0:
 		return ethertype
+	case number(want, "bidirectional_packets") <= float64(c.malformed):
+		return malformed
 	}
 	return ""
 }
@@ -89,20 +92,11 @@ func sized(name string) bool {
 	return strings.HasSuffix(name, "_ps") || strings.HasSuffix(name, "_bytes")
 }
 
-// labels are the L7 columns: no rule explains them away.
-var labels = map[string]bool{
-	"application_name": true, "application_category_name": true, "application_is_guessed": true,
-	"application_confidence": true, "requested_server_name": true, "client_fingerprint": true,
-	"server_fingerprint": true, "user_agent": true, "content_type": true,
-}
-
 // columnRule explains a column that differs in a flow that both have.
 func (c *testCase) columnRule(name string, want, got any, flow row) rule {
 	w, _ := want.(float64)
 	g, _ := got.(float64)
 	switch {
-	case labels[name]:
-		return ""
 	case number(flow, "fragments") > 0:
 		return laterFragments
 	case sized(name) && c.config.Accounting == bpf.WeirAccountingACCOUNTING_IP && number(flow, "ip_version") == 6:
