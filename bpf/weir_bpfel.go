@@ -154,7 +154,8 @@ type WeirFlowRecord struct {
 	OuterIpVersion  uint8
 	TcpEnd          uint8
 	SynAckDirection uint8
-	Pad             [5]uint8
+	Pad             uint8
+	TunnelKey       uint32
 	EndedNs         uint64
 	SynNs           uint64
 	SynAckNs        uint64
