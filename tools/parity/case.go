@@ -13,6 +13,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/decode"
 	"github.com/weirflow/weir/userspace/feature"
 	"github.com/weirflow/weir/userspace/pcapfile"
 )
@@ -34,13 +35,13 @@ type testCase struct {
 	limit func(*userspace.Sample) bool
 	// damage is where the capture turned out to be broken.
 	damage *pcapfile.Error
-	facts
+	frames frames
 }
 
 // newCase takes the options from the answer's name, as shared with captures:
 // NAME.accounting_1.jsonl, NAME.decodetunnels_0.jsonl.
 func newCase(answer string) (*testCase, error) {
-	c := &testCase{answer: answer, config: userspace.DefaultConfig(), answered: dpi.DefaultDissections, facts: newFacts()}
+	c := &testCase{answer: answer, config: userspace.DefaultConfig(), answered: dpi.DefaultDissections, frames: newFrames()}
 	c.config.Statistics, c.config.SPLT = true, bpf.SPLTMax
 	c.name = strings.TrimSuffix(answer, ".jsonl")
 	for c.capture == "" {
@@ -124,6 +125,7 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 	}
 	defer packets.Close()
 	c.config.Samples = c.dissections
+	c.frames.decoder = decode.Decoder{Accounting: c.config.Accounting, DecodeTunnels: c.config.DecodeTunnels}
 	opts := []userspace.Option{userspace.WithConfig(c.config)}
 	var w *dpi.Worker
 	if c.dissections > 0 {
@@ -133,7 +135,7 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 		defer func() { err = firstError(err, w.Close()) }()
 		opts = append(opts, userspace.WithSamples(c.shown(w.Sample)))
 	}
-	meter, err := userspace.NewMeter(&watching{PacketSource: packets, facts: &c.facts}, opts...)
+	meter, err := userspace.NewMeter(&watching{PacketSource: packets, frames: &c.frames}, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +174,6 @@ func (c *testCase) rows(ctx context.Context, source userspace.Source) (rows []ro
 		rows = append(rows, rowOf(columns, &feature.Row{Flow: f, ID: uint64(len(rows))}))
 	}
 	ledger := source.Ledger()
-	c.ignored(&ledger)
 	return rows, ledger.Check()
 }
 

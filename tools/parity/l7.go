@@ -126,7 +126,7 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 }
 
 func (l *labelled) missing(c *testCase, want row) {
-	rule := c.missingRule(want)
+	rule := c.flowRule(want)
 	if rule != "" {
 		l.explained++
 	}

@@ -104,7 +104,7 @@ func capturesBelow(folders []string) (paths []string, err error) {
 // readerCase meters as ndpiReader does: one flow for each conversation, inspected
 // up to its limits.
 func readerCase(capture string, tunnels bool) *testCase {
-	c := &testCase{capture: capture, config: userspace.DefaultConfig(), facts: newFacts(), dissections: readerTCP + 1}
+	c := &testCase{capture: capture, config: userspace.DefaultConfig(), frames: newFrames(), dissections: readerTCP + 1}
 	c.config.IdleTimeout, c.config.ActiveTimeout = math.MaxInt64/2, math.MaxInt64/2
 	c.config.DecodeTunnels = tunnels
 	c.limit = func(s *userspace.Sample) bool { return s.Protocol != 17 || s.Number <= readerUDP }
@@ -134,13 +134,13 @@ func compareReader(ctx context.Context, capture string, tunnels bool) (*readerRe
 	r.why, r.theirs, r.ours = why, len(theirs), len(ours)
 	p := pair(theirs, ours, undirected)
 	for _, want := range p.missing {
-		r.lacks(want, c.missingRule(want))
+		r.lacks(want, c.flowRule(want))
 	}
 	for _, pair := range p.pairs {
 		r.compare(pair[0], pair[1])
 	}
 	for _, o := range p.extra {
-		r.extra[c.extraRule(o)]++
+		r.extra[c.flowRule(o)]++
 	}
 	return r, nil
 }
