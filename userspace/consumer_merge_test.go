@@ -137,6 +137,7 @@ func TestPartsThatWaitStayInTheLedger(t *testing.T) {
 
 func TestAPartWithoutRoomToWaitIsHandedOut(t *testing.T) {
 	s := newMergeStage(t)
+	s.k.invented = true
 	s.do(s.empty)
 	s.overflowOpen.Packets = heldMax + 2
 	for n := range heldMax + 2 {

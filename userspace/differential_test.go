@@ -98,11 +98,11 @@ type frame struct {
 	*userspace.CapturedPacket
 }
 
-// TestDecodersAgreeOnEveryFrame gives each frame to the kernel's decoder and to
+// TestF1DecodersAgreeOnEveryFrame gives each frame to the kernel's decoder and to
 // Go's. An idle timeout shorter than the gaps makes every packet a record of its
 // own, which shows all that was decoded; its sample shows where the IP header
 // was found.
-func TestDecodersAgreeOnEveryFrame(t *testing.T) {
+func TestF1DecodersAgreeOnEveryFrame(t *testing.T) {
 	frames, total, short := map[uint32][]frame{}, 0, 0
 	for _, path := range captures(t) {
 		byLink, s := load(t, path)
@@ -220,15 +220,15 @@ func packetAgrees(t *testing.T, path string, r *bpf.Record, p *bpf.Packet, sampl
 
 func cut(b []byte, n int) []byte { return b[:min(len(b), n)] }
 
-// TestMetersAgreeOnEveryCapture runs each capture with its own clock through the
+// TestF2MetersAgreeOnEveryCapture runs each capture with its own clock through the
 // kernel's meter and Go's, and compares the records as bytes.
-func TestMetersAgreeOnEveryCapture(t *testing.T) {
+func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
 	for _, tcpEnd := range []bool{false, true} {
 		flows := 0
 		for _, path := range captures(t) {
 			byLink, _ := load(t, path)
 			for link, p := range byLink {
-				flows += len(metersAgree(t, path, link, p, tcpEnd))
+				flows += len(metersAgree(t, path, link, everything(tcpEnd), p))
 			}
 		}
 		t.Logf("%d records identical, connections end: %v", flows, tcpEnd)
@@ -244,36 +244,38 @@ type taken struct {
 	data    string
 }
 
-// metersAgree returns the records, in the order of their start.
-func metersAgree(t *testing.T, path string, link uint32, p *packets, tcpEnd bool) []bpf.Record {
+// everything is a configuration with all that a record can hold.
+func everything(tcpEnd bool) userspace.Config {
+	cfg := userspace.DefaultConfig()
+	cfg.Statistics, cfg.SPLT, cfg.Samples, cfg.MaxFlows = true, bpf.SPLTMax, 20, 16384
+	cfg.TCPStatistics, cfg.IPStatistics, cfg.TCPEnd = true, true, tcpEnd
+	return cfg
+}
+
+// kernelMeter is the kernel's meter of a configuration.
+func kernelMeter(t *testing.T, link uint32, cfg *userspace.Config) *bpftest.Meter {
 	t.Helper()
-	k := bpftest.New(t, bpftest.Options{LinkType: link, Statistics: true, TCPStatistics: true, IPStatistics: true, TCPEnd: tcpEnd,
-		SPLT: uint8(bpf.SPLTMax), Samples: 20, MaxFlows: 16384})
+	return bpftest.New(t, bpftest.Options{
+		LinkType: link, Accounting: cfg.Accounting, Statistics: cfg.Statistics, TCPStatistics: cfg.TCPStatistics,
+		IPStatistics: cfg.IPStatistics, TCPEnd: cfg.TCPEnd, SPLT: uint8(cfg.SPLT), Samples: uint8(cfg.Samples),
+		SampleOctets: uint32(cfg.SampleOctets), NoTunnels: !cfg.DecodeTunnels, MaxFlows: uint32(cfg.MaxFlows),
+		Set: map[string]any{bpf.WeirVarCfgIdleNs: uint64(cfg.IdleTimeout), bpf.WeirVarCfgActiveNs: uint64(cfg.ActiveTimeout)},
+	})
+}
+
+// metersAgree returns the records that both meters made of the packets, in the
+// order of their start.
+func metersAgree(t *testing.T, path string, link uint32, cfg userspace.Config, p *packets) []bpf.Record {
+	t.Helper()
+	k := kernelMeter(t, link, &cfg)
 	defer k.Close()
-	clock := uint64(0)
-	for i := range p.list {
-		c := &p.list[i]
-		if c.TimeNs < clock {
-			// what an older packet finds depends on what the running clock has
-			// already closed: the Go meter looks before every packet, so here too
-			if _, err := k.Sweep(bpf.Sweep{NowNs: clock}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		clock = max(clock, c.TimeNs)
-		if _, err := k.Frame(c.Data, c.TimeNs, c.Length); err != nil {
-			t.Fatalf("%s frame %d: %v", path, i, err)
-		}
-	}
-	if err := k.Finish(clock); err != nil {
-		t.Fatal(err)
-	}
+	meterInKernel(t, path, k, p.list)
 	var kernelSamples []taken
 	for _, s := range k.Samples {
 		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, s.TimeNs, s.WireLength, string(s.Data)})
 	}
 	p.next = 0
-	records, samples := goRecords(t, path, p, tcpEnd)
+	records, samples := goRecords(t, path, cfg, p)
 	sortRecords(k.Records)
 	sortRecords(records)
 	if len(records) != len(k.Records) {
@@ -291,11 +293,31 @@ func metersAgree(t *testing.T, path string, link uint32, p *packets, tcpEnd bool
 	return records
 }
 
-func goRecords(t *testing.T, path string, p *packets, tcpEnd bool) (records []bpf.Record, samples []taken) {
+// meterInKernel shows the kernel's meter the packets at their own times. What an
+// older packet finds depends on what the running clock has already closed: the
+// Go meter looks before every packet, so here too.
+func meterInKernel(t *testing.T, path string, k *bpftest.Meter, list []userspace.CapturedPacket) {
 	t.Helper()
-	cfg := userspace.DefaultConfig()
-	cfg.Statistics, cfg.SPLT, cfg.Samples = true, bpf.SPLTMax, 20
-	cfg.TCPStatistics, cfg.IPStatistics, cfg.TCPEnd = true, true, tcpEnd
+	clock := uint64(0)
+	for i := range list {
+		c := &list[i]
+		if c.TimeNs < clock {
+			if _, err := k.Sweep(bpf.Sweep{NowNs: clock}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clock = max(clock, c.TimeNs)
+		if _, err := k.Frame(c.Data, c.TimeNs, c.Length); err != nil {
+			t.Fatalf("%s frame %d: %v", path, i, err)
+		}
+	}
+	if err := k.Finish(clock); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func goRecords(t *testing.T, path string, cfg userspace.Config, p *packets) (records []bpf.Record, samples []taken) {
+	t.Helper()
 	m, err := userspace.NewMeter(p, userspace.WithConfig(cfg), userspace.WithSamples(func(s *userspace.Sample) {
 		samples = append(samples, taken{s.Number, s.Reverse, s.TimeNs, s.WireLength, string(s.Packet)})
 	}))

@@ -54,7 +54,7 @@ func meterSegments(t *testing.T, tcpEnd bool, segments []segment) []bpf.Record {
 	for _, s := range segments {
 		p.list = append(p.list, s.packet(t))
 	}
-	return metersAgree(t, t.Name(), 1, p, tcpEnd)
+	return metersAgree(t, t.Name(), 1, everything(tcpEnd), p)
 }
 
 func mss(octets uint16) []layers.TCPOption {
