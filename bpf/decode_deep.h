@@ -56,25 +56,46 @@ static __always_inline int is_deep(const struct cursor *c)
 	return udp && (is_tunnel_port(read16(udp)) || is_tunnel_port(read16(udp + 2)));
 }
 
-/* Whether there is another packet inside, and the cursor stands at it. */
-__noinline int decode_tunnel_xdp(struct xdp_md *ctx, struct walk *w, struct packet *p)
+__noinline int tunnel_find_xdp(struct xdp_md *ctx, struct walk *w, struct inner *in)
 {
 	struct cursor c;
 
-	if (!w || !p)
+	if (!w || !in)
 		return 0;
 	c = cursor_xdp(ctx, w);
-	return decode_tunnel(&c, p);
+	return tunnel_find(&c, in);
 }
 
-__noinline int decode_tunnel_skb(struct __sk_buff *ctx, struct walk *w, struct packet *p)
+__noinline int tunnel_find_skb(struct __sk_buff *ctx, struct walk *w, struct inner *in)
 {
 	struct cursor c;
 
-	if (!w || !p)
+	if (!w || !in)
 		return 0;
 	c = cursor_skb(ctx, w);
-	return decode_tunnel(&c, p);
+	return tunnel_find(&c, in);
+}
+
+__noinline int tunnel_enter_xdp(struct xdp_md *ctx, struct walk *w, struct inner *in,
+				struct packet *p)
+{
+	struct cursor c;
+
+	if (!w || !in || !p)
+		return 0;
+	c = cursor_xdp(ctx, w);
+	return tunnel_enter(&c, in, p);
+}
+
+__noinline int tunnel_enter_skb(struct __sk_buff *ctx, struct walk *w, struct inner *in,
+				struct packet *p)
+{
+	struct cursor c;
+
+	if (!w || !in || !p)
+		return 0;
+	c = cursor_skb(ctx, w);
+	return tunnel_enter(&c, in, p);
 }
 
 /* From what a tunnel carries to behind its IP header. */
@@ -140,8 +161,11 @@ __noinline int decode_deep_xdp(struct xdp_md *ctx, struct walk *w, struct packet
 	if (!w || !p)
 		return STATUS_LINK_TRUNCATED;
 	for (int level = 0; level <= TUNNEL_LEVELS_MAX; level++) {
+		struct inner in = {};
+
 		status = w->n.version == 6 ? decode_extensions_xdp(ctx, w) : STATUS_OK;
-		if (status != STATUS_OK || !decode_tunnel_xdp(ctx, w, p))
+		if (status != STATUS_OK || !tunnel_find_xdp(ctx, w, &in) ||
+		    !tunnel_enter_xdp(ctx, w, &in, p))
 			return status;
 		status = decode_inner_xdp(ctx, w, p);
 		if (status != STATUS_OK)
@@ -159,8 +183,11 @@ __noinline int decode_deep_skb(struct __sk_buff *ctx, struct walk *w, struct pac
 		return STATUS_LINK_TRUNCATED;
 	skb_pull(ctx, HEADERS_MAX + HEADER_MAX);
 	for (int level = 0; level <= TUNNEL_LEVELS_MAX; level++) {
+		struct inner in = {};
+
 		status = w->n.version == 6 ? decode_extensions_skb(ctx, w) : STATUS_OK;
-		if (status != STATUS_OK || !decode_tunnel_skb(ctx, w, p))
+		if (status != STATUS_OK || !tunnel_find_skb(ctx, w, &in) ||
+		    !tunnel_enter_skb(ctx, w, &in, p))
 			return status;
 		status = decode_inner_skb(ctx, w, p);
 		if (status != STATUS_OK)

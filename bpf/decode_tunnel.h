@@ -23,6 +23,7 @@ struct inner {
 	__u8 kind;       /* enum tunnel_kind */
 	__u8 frame;      /* enum inner_frame */
 	__u8 two_keys;   /* one for each direction: no part of a flow's key */
+	__u8 pad[3];
 };
 
 #include "decode_tunnel_udp.h"
@@ -91,7 +92,7 @@ static __always_inline void tunnel_note(const struct cursor *c, struct packet *p
 
 /* Enters what a tunnel's header says that it carries; 0 if that is not there.
  * Then the cursor stands at an Ethernet frame, or at an IP header. */
-static __always_inline int tunnel_enter(struct cursor *c, struct packet *p, struct inner *in)
+static __always_inline int tunnel_enter(struct cursor *c, struct inner *in, struct packet *p)
 {
 	__u32 frame = in->skip;
 
@@ -199,10 +200,12 @@ static __always_inline int tunnel_gre(const struct cursor *c, struct inner *in)
 	return 0;
 }
 
-/* What the packet carries, by the word of its headers. IP in IP always is
- * looked into, and is no tunnel by nfstream's count. */
+/* Whether the packet carries another, and how, by the word of its headers. IP in
+ * IP always is looked into, and is no tunnel by nfstream's count. */
 static __always_inline int tunnel_find(const struct cursor *c, struct inner *in)
 {
+	if (c->w->n.fragment)
+		return 0;
 	switch (c->w->n.protocol) {
 	case PROTOCOL_IPIP:
 		in->ethertype = ETHERTYPE_IPV4;
@@ -216,16 +219,6 @@ static __always_inline int tunnel_find(const struct cursor *c, struct inner *in)
 		return c->w->decode_tunnels && tunnel_udp(c, in);
 	}
 	return 0;
-}
-
-/* Whether the packet carries another that is to be metered instead. */
-static __always_inline int decode_tunnel(struct cursor *c, struct packet *p)
-{
-	struct inner in = {};
-
-	if (c->w->n.fragment || !tunnel_find(c, &in))
-		return 0;
-	return tunnel_enter(c, p, &in);
 }
 
 #endif /* WEIR_DECODE_TUNNEL_H */

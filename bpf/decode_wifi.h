@@ -60,7 +60,8 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 {
 	__u8 *h = header(c, *skip, 2);
 	__u32 size = WIFI_OCTETS;
-	__u8 control, flags, swap = 0;
+	__u8 control, flags;
+	__u32 swap = 0;
 
 	if (!h)
 		return STATUS_LINK_TRUNCATED;
@@ -76,7 +77,7 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 	h = header(c, *skip, WIFI_OCTETS);
 	if (!h)
 		return STATUS_LINK_TRUNCATED;
-	if ((swap ? h[WIFI_SEQUENCE + 1] : h[WIFI_SEQUENCE]) & WIFI_FRAGMENT_MASK)
+	if (h[WIFI_SEQUENCE + swap] & WIFI_FRAGMENT_MASK)
 		return STATUS_WIFI;
 	if ((flags & WIFI_BOTH_DS) == WIFI_BOTH_DS)
 		size += 6;
@@ -84,7 +85,7 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 		h = header(c, *skip + size, 2);
 		if (!h)
 			return STATUS_LINK_TRUNCATED;
-		if ((swap ? h[1] : h[0]) & WIFI_AMSDU)
+		if (h[swap] & WIFI_AMSDU)
 			return STATUS_WIFI;
 		size += flags & WIFI_ORDER ? 6 : 2;
 	}

@@ -100,6 +100,7 @@ static __always_inline void record_open(struct flow_record *r, const struct pack
 	__builtin_memcpy(r->mac, p->mac, sizeof(r->mac));
 	__builtin_memcpy(r->outer_addr, p->outer_addr, sizeof(r->outer_addr));
 	r->outer_ip_version = p->outer_ip_version;
+	r->tunnel_key = p->tunnel_key;
 	r->tcp_end = 0;
 	r->handshake = 0;
 	r->syn_ack_direction = 0;

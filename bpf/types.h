@@ -231,7 +231,7 @@ struct flow_record {
 	__u8 tcp_end;           /* enum tcp_end */
 	__u8 handshake;         /* enum tcp_handshake; for the TCP statistics */
 	__u8 syn_ack_direction; /* enum flow_direction_id */
-	__u8 pad[4];
+	__u32 tunnel_key; /* of the first packet, whether the flow key has it or not */
 	__u64 ended_ns; /* when TCP_END_REACHED was */
 	/* TCP statistics: the last SYN before the first SYN-ACK, the last SYN-ACK
 	 * before the ACK that answers it, that ACK; where handshake says so. */

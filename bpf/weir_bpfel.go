@@ -155,7 +155,7 @@ type WeirFlowRecord struct {
 	TcpEnd          uint8
 	Handshake       uint8
 	SynAckDirection uint8
-	Pad             [4]uint8
+	TunnelKey       uint32
 	EndedNs         uint64
 	SynNs           uint64
 	SynAckNs        uint64

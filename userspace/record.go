@@ -94,6 +94,7 @@ func recordOpen(r *bpf.Record, p *bpf.Packet, flowID uint64) {
 
 		OuterAddr:      p.OuterAddr,
 		OuterIpVersion: p.OuterIpVersion,
+		TunnelKey:      p.TunnelKey,
 	}
 }
 
@@ -111,6 +112,7 @@ func recordContinue(r *bpf.Record) {
 
 		OuterAddr:       r.OuterAddr,
 		OuterIpVersion:  r.OuterIpVersion,
+		TunnelKey:       r.TunnelKey,
 		TcpEnd:          r.TcpEnd,
 		Handshake:       r.Handshake,
 		SynAckDirection: r.SynAckDirection,

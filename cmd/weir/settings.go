@@ -90,7 +90,7 @@ func (s *settings) flowFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
 			Usage: "cut packets for nDPI at `N` octets"},
 		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
-			Usage: "meter what is inside tunnels (GRE, VXLAN, GTP-U, …); =false for the tunnels themselves"},
+			Usage: "meter what is inside tunnels (GRE, ERSPAN, PPTP, VXLAN, Geneve, GTP-U, CAPWAP, TZSP, L2TP); =false for the tunnels themselves, IP in IP apart"},
 		&cli.StringFlag{Name: "filter", Aliases: []string{"f"}, Category: categoryFlows,
 			Usage: "meter only packets that match `EXPRESSION`, in the language of tcpdump"},
 		&cli.GenericFlag{Name: "max-flows", Value: &s.maxFlows, Category: categoryFlows,

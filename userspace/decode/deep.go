@@ -29,11 +29,12 @@ func (w *walk) isDeep() bool {
 // round after the last level is there to see that it holds no further tunnel.
 func (w *walk) decodeDeep() bpf.Status {
 	for range tunnelLevelsMax + 1 {
+		var in inner
 		status := statusOK
 		if w.n.version == 6 {
 			status = w.decodeExtensions()
 		}
-		if status != statusOK || !w.decodeTunnel() {
+		if status != statusOK || !w.tunnelFind(&in) || !w.tunnelEnter(&in) {
 			return status
 		}
 		if status = w.decodeInner(); status != statusOK {

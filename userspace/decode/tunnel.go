@@ -222,9 +222,12 @@ func (w *walk) tunnelGRE(in *inner) bool {
 	return false
 }
 
-// tunnelFind tells what the packet carries, by the word of its headers. IP in IP
-// always is looked into, and is no tunnel by nfstream's count.
+// tunnelFind tells whether the packet carries another, and how, by the word of its
+// headers. IP in IP always is looked into, and is no tunnel by nfstream's count.
 func (w *walk) tunnelFind(in *inner) bool {
+	if w.n.fragment {
+		return false
+	}
 	switch w.n.protocol {
 	case protocolIPIP:
 		in.etherType = etherTypeIPv4
@@ -238,14 +241,4 @@ func (w *walk) tunnelFind(in *inner) bool {
 		return w.decodeTunnels && w.tunnelUDP(in)
 	}
 	return false
-}
-
-// decodeTunnel says whether the packet carries another that is to be metered
-// instead.
-func (w *walk) decodeTunnel() bool {
-	var in inner
-	if w.n.fragment || !w.tunnelFind(&in) {
-		return false
-	}
-	return w.tunnelEnter(&in)
 }

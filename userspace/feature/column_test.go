@@ -26,7 +26,7 @@ func request() *userspace.Flow {
 			Key: bpf.Key{
 				Addr:   [2][16]byte{{192, 0, 2, 80}, {198, 51, 100, 7}},
 				Port:   [2]uint16{443, 50000},
-				VlanId: 12, VlanOuterId: 100, TunnelKey: 77, Protocol: 6, IpVersion: 4, TunnelId: 5,
+				VlanId: 12, VlanOuterId: 100, Protocol: 6, IpVersion: 4, TunnelId: 5,
 			},
 			FlowId: 9, Part: 2, SrcEnd: 1, EndReason: uint8(bpf.WeirFlowEndReasonEND_ACTIVE),
 			IcmpType: 3, IcmpCode: 1, Fragments: 4,
@@ -39,7 +39,7 @@ func request() *userspace.Flow {
 					SizeMin: 1500, SizeMax: 1500, Flags: [8]uint64{1, 1, 0, 0, 1, 0, 2, 3}},
 			},
 			Mac:       [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
-			OuterAddr: [2][16]byte{{203, 0, 113, 1}, {203, 0, 113, 2}}, OuterIpVersion: 4,
+			OuterAddr: [2][16]byte{{203, 0, 113, 1}, {203, 0, 113, 2}}, OuterIpVersion: 4, TunnelKey: 77,
 			Handshake: 7, SynNs: 1_000_000_999, SynAckNs: 1_034_127_999, AckNs: 1_035_027_999,
 			Tcp: [2]bpf.TCPDirection{
 				{Retransmitted: 3, OutOfOrder: 1, ZeroWindow: 4, InitialWindow: 64240, Mss: 1460},
