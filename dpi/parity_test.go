@@ -142,7 +142,7 @@ func openMeter(t testing.TB, path string, w *dpi.Worker, tunnels bool) *userspac
 	}
 	t.Cleanup(func() { packets.Close() })
 	c := userspace.DefaultConfig()
-	c.Samples, c.DecodeTunnels = dpi.DefaultDissections, tunnels
+	c.Samples, c.SampleOctets, c.DecodeTunnels = dpi.DefaultDissections, userspace.SampleOctetsMax, tunnels
 	m, err := userspace.NewMeter(packets, userspace.WithConfig(c), userspace.WithSamples(w.Sample))
 	if err != nil {
 		t.Fatal(err)

@@ -55,6 +55,18 @@ func TestSamplesAreTheFirstPacketThenPayload(t *testing.T) {
 	}
 }
 
+func TestASampleIsAWholePacketHoweverLong(t *testing.T) {
+	packet := udpAt(0, 1, 9, 60000)
+	var got []int
+	m := meterOf(t, &script{packets: []userspace.CapturedPacket{packet}}, func(c *userspace.Config) {
+		c.Samples, c.SampleOctets = 1, userspace.SampleOctetsMax
+	}, userspace.WithSamples(func(s *userspace.Sample) { got = append(got, len(s.Packet)) }))
+	drain(t, m)
+	if want := []int{len(packet.Data) - 14}; !slices.Equal(got, want) {
+		t.Errorf("samples of %v octets, want %v", got, want)
+	}
+}
+
 func TestSamplesStartAgainWithEachPart(t *testing.T) {
 	var list []userspace.CapturedPacket
 	for i := range 12 {

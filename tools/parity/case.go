@@ -124,7 +124,7 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 		return nil, err
 	}
 	defer packets.Close()
-	c.config.Samples = c.dissections
+	c.config.Samples, c.config.SampleOctets = c.dissections, userspace.SampleOctetsMax
 	c.frames.decoder = decode.Decoder{Accounting: c.config.Accounting, DecodeTunnels: c.config.DecodeTunnels}
 	opts := []userspace.Option{userspace.WithConfig(c.config)}
 	var w *dpi.Worker
