@@ -8,23 +8,20 @@ import (
 // Rules for labels; docs/parity.md has the text of each. They count against the
 // marks all the same: a rule is a reason, not an excuse.
 const (
-	otherPackets      rule = "the flow has other packets"
-	fewerDissections  rule = "fewer packets are inspected"
-	noAcknowledgement rule = "an answer without an acknowledgement before it has its content type"
-	sshBanner         rule = "ndpiReader prints the client's banner as SSH's host"
+	otherPackets     rule = "the flow has other packets"
+	fewerDissections rule = "fewer packets are inspected"
+	sshBanner        rule = "ndpiReader prints the client's banner as SSH's host"
 )
 
 // labelRule explains a label that differs; agreed says that it does not at the
 // answer's own number of dissections.
-func (c *testCase) labelRule(name string, want, got row, agreed bool) rule {
+func (c *testCase) labelRule(want, got row, agreed bool) rule {
 	switch {
 	case c.dissections < c.answered && agreed:
 		return fewerDissections
 	case number(want, "src2dst_packets") != number(got, "src2dst_packets"),
 		number(want, "dst2src_packets") != number(got, "dst2src_packets"):
 		return otherPackets
-	case name == "content_type" && want[name] == "" && strings.Contains(fmt.Sprint(want["application_name"]), "HTTP"):
-		return noAcknowledgement
 	}
 	return ""
 }
