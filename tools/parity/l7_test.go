@@ -70,6 +70,7 @@ func TestALabelThatDiffersHasItsRuleOrNone(t *testing.T) {
 		{"other packets", full, http, flow("a", 80, 1, "src2dst_packets", 2.0), false, otherPackets},
 		{"fewer inspected, and equal otherwise", cheap, http, http, true, fewerDissections},
 		{"fewer inspected, and never equal", cheap, http, http, false, ""},
+		{"a packet kept from nDPI", &testCase{answered: 20, dissections: 20, guarded: true}, http, flow("a", 80, 1, "application_name", "TLS"), false, guarded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := c.test.labelRule(c.want, c.got, c.agreed); got != c.rule {
