@@ -43,7 +43,7 @@ func newSettings() *settings {
 		accounting:  choice{words: []string{"link", "ip", "transport", "payload"}, picked: "link"},
 		splt:        number{max: bpf.SPLTMax},
 		dissections: number{max: 255, n: dpi.DefaultDissections},
-		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
+		octets:      number{min: 64, max: userspace.SampleOctetsRing, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
 }
