@@ -12,7 +12,7 @@ func weirColumns(tunnels bool) []Column {
 		Uint: func(r *Row) uint64 { return uint64(r.Record.Key.VlanOuterId) }})
 	if tunnels {
 		columns = append(columns, Column{Field: Field{Name: "tunnel_key", Type: "u32",
-			Definition: "what tells tunnels of a kind apart: GTP TEID, L2TP tunnel (high 16 bits) and session, VXLAN or Geneve VNI, GRE key, ERSPAN session, PPTP call; of the first packet's outermost tunnel"},
+			Definition: "what tells tunnels of a kind apart: GTP TEID, L2TP tunnel << 16 | session, VXLAN or Geneve VNI, GRE key, ERSPAN session, PPTP call; of the first packet's outermost tunnel"},
 			Uint: func(r *Row) uint64 { return uint64(r.Record.TunnelKey) }},
 			outerColumn("tunnel_src_ip", "source", 0), outerColumn("tunnel_dst_ip", "destination", 1))
 	}
