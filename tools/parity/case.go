@@ -37,7 +37,7 @@ type testCase struct {
 	damage *pcapfile.Error
 	// guarded tells that some packet was kept from nDPI.
 	guarded bool
-	frames frames
+	frames  frames
 }
 
 // newCase takes the options from the answer's name, as shared with captures:
