@@ -10,7 +10,8 @@
 /* Longest sample that is carried; user space refuses to configure more. */
 #define SAMPLE_OCTETS_MAX 2048
 
-/* A sample event is reserved in one of these sizes: reserving takes a constant. */
+/* A sample event is reserved in one of these sizes, powers of two: reserving takes
+ * a constant. */
 #define SAMPLE_CLASS_SMALL 128
 #define SAMPLE_CLASS_MEDIUM 512
 
@@ -90,6 +91,15 @@ static __always_inline long frame_load(void *ctx, int is_xdp, __u32 offset, void
 	return bpf_skb_load_bytes(ctx, offset, to, size);
 }
 
+/* A length from 1 to class, as it is, in a form that shows so to the verifier. Of
+ * comparisons, Linux 6.1 would not learn that it is not 0. */
+static __always_inline __u32 sample_bounded(__u32 length, __u32 class)
+{
+	length--;
+	asm volatile("" : "+r"(length)); /* or the compiler sees that it may leave it out */
+	return (length & (class - 1)) + 1;
+}
+
 /* Reserves one class, fills it, sends it. Returns 0 for want of room. */
 #define EMIT_SAMPLE_CLASS(class)                                                          \
 	static __always_inline int emit_sample_##class(                                  \
@@ -102,8 +112,8 @@ static __always_inline long frame_load(void *ctx, int is_xdp, __u32 offset, void
 		if (!event)                                                               \
 			return 0;                                                         \
 		emit_fill_sample(event, p, t, length, frame_octets);                      \
-		if (length < 1 || length > class ||                                       \
-		    frame_load(ctx, is_xdp, p->l3_offset, event + 1, length)) {           \
+		if (frame_load(ctx, is_xdp, p->l3_offset, event + 1,                      \
+			       sample_bounded(length, class))) {                          \
 			emit_discard(event);                                              \
 			return 0;                                                         \
 		}                                                                         \
@@ -130,7 +140,7 @@ static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packe
 {
 	__u32 length = present - p->l3_offset;
 
-	if (!emit_has_room_for_samples())
+	if (!length || !emit_has_room_for_samples())
 		return 0;
 	if (length > cfg_sample_octets)
 		length = cfg_sample_octets;

@@ -38,17 +38,17 @@ static __always_inline __u64 next_flow_id(void)
 	return (__u64)bpf_get_smp_processor_id() << 48 | ++*id;
 }
 
-/* Puts an empty entry under the packet's key. Someone else may have been faster
- * (EEXIST): then his entry is as good. */
-static __always_inline long table_insert(const struct flow_key *key)
+/* An empty entry with the packet's key. Its copy of the key is what the slow path
+ * looks up: Linux 6.1 reads keys from map values, and not from what a global
+ * function is given. */
+static __always_inline struct flow_entry *table_vacant(const struct flow_key *key)
 {
 	__u32 zero = 0;
 	struct flow_entry *empty = bpf_map_lookup_elem(&vacant, &zero);
 
-	if (!empty)
-		return -1;
-	empty->record.key = *key;
-	return bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
+	if (empty)
+		empty->record.key = *key;
+	return empty;
 }
 
 /* The first packet is sampled whatever it holds, later ones if they have
@@ -181,17 +181,23 @@ __noinline int table_account_slow(const struct packet *p, __u64 now_us, struct l
 	if (!p || !l || !t)
 		return 0;
 	for (int i = 0; i < TABLE_TRIES; i++) {
-		struct flow_entry *e = bpf_map_lookup_elem(&flows, &p->key);
+		struct flow_entry *empty = table_vacant(&p->key), *e;
 		int result;
 
+		if (!empty)
+			continue;
+		e = bpf_map_lookup_elem(&flows, &empty->record.key);
 		if (!e) {
-			long err = table_insert(&p->key);
+			/* Someone else may have been faster (EEXIST): then his is as good.
+			 * An int, as Linux before 6.4 does not extend its sign. */
+			int err = bpf_map_update_elem(&flows, &empty->record.key, empty,
+						      BPF_NOEXIST);
 
 			if (err == -E2BIG || err == -ENOMEM) {
 				l->table_full++;
 				return 0;
 			}
-			e = bpf_map_lookup_elem(&flows, &p->key);
+			e = bpf_map_lookup_elem(&flows, &empty->record.key);
 			if (!e)
 				continue;
 		}

