@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test checks nocgo tests fuzz bench parity parity-l7 parity-ndpireader generate check-generate clean
+.PHONY: help setup build demo test checks nocgo tests fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
 
 # Looked up where it is used: setup may have installed it a line before.
 GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
@@ -12,6 +12,8 @@ export PATH := $(PATH):/usr/sbin:/sbin
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,-exec "sudo -E env PATH=$(dir $(GO)):$(PATH)")
 TIMEOUT ?= 10m
 T ?= 30s
+BPF_T ?= $(T)
+N ?= 1000000
 CAPTURES ?= ../shared/captures
 
 help: ## Tell what there is
@@ -51,16 +53,22 @@ tests: setup
 	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
 	  exit $$status; } | $(GO) run ./tools/tally $(ALLOW)
 
+# Targets below bpf/ load BPF programs.
 fuzz: setup ## Fuzz every target, each for T=30s
 	@git grep -hoE '^func Fuzz\w+' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
 	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | while IFS=: read -r file target; do \
-		echo "fuzz $${target#func } in $$(dirname $$file) for $(T)"; \
-		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "./$$(dirname $$file)" </dev/null; \
+		as_root=(); time=$(T); [[ $$file != bpf/* ]] || { as_root=($(AS_ROOT)); time=$(BPF_T); }; \
+		echo "fuzz $${target#func } in $$(dirname $$file) for $$time"; \
+		$(GO) test "$${as_root[@]}" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $$time "./$$(dirname $$file)" </dev/null; \
 	done
 
 .PHONY: shortfuzz
 shortfuzz: checks
-	@$(MAKE) --no-print-directory fuzz T=5s
+	@$(MAKE) --no-print-directory fuzz T=5s BPF_T=30s
+
+parsediff: setup ## Compare the decoders of kernel and Go on N=1000000 mutated frames
+	$(GO) build -o bin/parsediff ./tools/parsediff
+	$(if $(filter 0,$(shell id -u)),,sudo) bin/parsediff -n $(N) $(if $(SEED),-seed $(SEED)) testdata $(CAPTURES)
 
 .PHONY: hostile
 hostile: T = 60s
