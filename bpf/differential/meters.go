@@ -55,7 +55,7 @@ func (s *source) ReadPacket(p *userspace.CapturedPacket) error {
 func Go(c userspace.Config, link uint32, steps []Step, done uint8) (out Outcome, err error) {
 	var m *userspace.Meter
 	m, err = userspace.NewMeter(&source{steps, link}, userspace.WithConfig(c), userspace.WithSamples(func(s *userspace.Sample) {
-		out.Samples = append(out.Samples, Sample{s.Number, s.Reverse, [2]bool{s.BareForward, s.BareReverse}, s.Part, s.TimeNs, s.WireLength, string(s.Packet)})
+		out.Samples = append(out.Samples, Sample{s.Number, s.Reverse, bare(s), s.Part, s.TimeNs, s.WireLength, string(s.Packet)})
 		if s.Number+1 == done {
 			m.StopSamples(s.FlowID, s.Part)
 		}
@@ -76,6 +76,17 @@ func Go(c userspace.Config, link uint32, steps []Step, done uint8) (out Outcome,
 	out.Ledger = kernelLedger(&ledger)
 	Sort(out.Records)
 	return out, nil
+}
+
+// bare is as in bpf.SampleEvent.
+func bare(s *userspace.Sample) (directions uint8) {
+	if s.BareForward {
+		directions |= 1
+	}
+	if s.BareReverse {
+		directions |= 2
+	}
+	return directions
 }
 
 // kernelLedger writes a ledger as the kernel keeps it.

@@ -19,7 +19,7 @@ import (
 type Sample struct {
 	Number  uint8
 	Reverse bool
-	Bare    [2]bool // by enum flow_direction_id
+	Bare    uint8 // packets without payload since the one before, by direction
 	Part    uint32
 	TimeNs  uint64
 	Wire    uint32
@@ -41,7 +41,7 @@ func outcomeOf(e *bpftest.Events, ledger bpf.LedgerCount) Outcome {
 	o := Outcome{Records: slices.Clone(e.Records), Ledger: ledger}
 	for i := range e.Samples {
 		s := &e.Samples[i]
-		o.Samples = append(o.Samples, Sample{s.Number, s.Direction == 1, [2]bool{s.Bare&1 != 0, s.Bare&2 != 0}, s.Part, s.TimeNs, s.WireLength, string(s.Data)})
+		o.Samples = append(o.Samples, Sample{s.Number, s.Direction == 1, s.Bare, s.Part, s.TimeNs, s.WireLength, string(s.Data)})
 	}
 	Sort(o.Records)
 	return o
