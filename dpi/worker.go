@@ -17,8 +17,15 @@ import (
 // Available tells whether this build holds nDPI.
 func Available() bool { return ndpi.Available() }
 
-// Version is nDPI's release, as in "4.2.0"; empty if it is not Available.
+// Version is nDPI's revision, as in "4.2.0"; empty if it is not Available.
 func Version() string { return ndpi.Version() }
+
+// A Library is the libndpi that this program runs with.
+type Library = ndpi.Library
+
+// Loaded describes the library. The error says that there is none, or that it
+// is not the one that weir was built with.
+func Loaded() (Library, error) { return ndpi.Loaded() }
 
 // Defaults of Options.
 const (

@@ -54,5 +54,13 @@ func ndpiRelease() string {
 	if !dpi.Available() {
 		return "none: " + dpi.ErrNotAvailable.Error()
 	}
-	return dpi.Version()
+	l, err := dpi.Loaded()
+	if err != nil {
+		return fmt.Sprintf("%s; it cannot be used: %v", describe(l), err)
+	}
+	return describe(l)
 }
+
+// describe names the library and the number by which its builds tell themselves
+// apart.
+func describe(l dpi.Library) string { return fmt.Sprintf("%s, API %d", l.Version, l.API) }

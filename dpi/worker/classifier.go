@@ -148,7 +148,7 @@ func (c *Classifier) judge(e *entry) {
 	if e.flow == nil {
 		e.verdict = appendUnknown(e.verdict[:0], ReasonNotSampled)
 	} else {
-		c.module.Finish(e.flow, &c.result)
+		c.module.Finish(e.flow, &c.result, nil)
 		e.flow = nil
 		e.verdict = appendResult(e.verdict[:0], &c.result)
 	}

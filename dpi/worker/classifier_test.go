@@ -12,7 +12,7 @@ import (
 
 func newClassifier(t testing.TB, h Hello) *Classifier {
 	t.Helper()
-	m, err := ndpi.Open()
+	m, err := ndpi.Open(ndpi.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}

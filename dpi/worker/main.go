@@ -46,7 +46,7 @@ func Run(open Opener) int {
 
 // OpenNDPI opens a Classifier on a new detection module.
 func OpenNDPI(h Hello) (Inspector, string, error) {
-	m, err := ndpi.Open()
+	m, err := ndpi.Open(ndpi.Files{})
 	if err != nil {
 		return nil, ndpi.Version(), err
 	}

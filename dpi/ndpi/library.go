@@ -1,0 +1,33 @@
+package ndpi
+
+// A Library is the libndpi that this program runs with.
+type Library struct {
+	// Version is the revision of the library that is loaded, as in "4.2.0" or
+	// "4.8.0-4469-ae85ff1".
+	Version string `json:"version"`
+	// API is the number by which the library tells builds of itself apart. It
+	// is no order.
+	API uint16 `json:"api"`
+	// BuiltMajor, BuiltMinor and BuiltAPI are those of the headers that weir was
+	// built with.
+	BuiltMajor int    `json:"built_major"`
+	BuiltMinor int    `json:"built_minor"`
+	BuiltAPI   uint16 `json:"built_api"`
+}
+
+// Files are what the user knows beforehand, in the library's formats, by path;
+// empty for none.
+type Files struct {
+	Protocols             string
+	Categories            string
+	RiskDomains           string
+	MaliciousClients      string // JA3; JA4 since 5.0
+	MaliciousCertificates string
+}
+
+// A Protocol is one that the library knows.
+type Protocol struct {
+	Name     string `json:"name"`
+	Category string `json:"category"`
+	Breed    string `json:"breed"`
+}
