@@ -164,6 +164,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	release, err := p.greet(worker.Hello{
 		Dissections: uint8(w.o.Dissections),
 		MaxFlows:    uint32(w.o.MaxFlows),
+		Details:     w.o.Details,
 		Restarted:   restarted,
 	})
 	if err != nil {
@@ -241,6 +242,7 @@ func (p *process) account(err error) {
 	w.mu.Lock()
 	for _, c := range [...]struct{ to, from *uint64 }{
 		{&w.past.Shown, &w.now.Shown}, {&w.past.Rejected, &w.now.Rejected}, {&w.past.Evicted, &w.now.Evicted},
+		{&w.past.Unread, &w.now.Unread},
 	} {
 		*c.to += *c.from
 	}

@@ -44,6 +44,9 @@ type Options struct {
 	// DefaultMaxFlows. When it is reached, the one that was fed least recently
 	// is judged by what was seen of it. A flow takes up to 3 KB.
 	MaxFlows int
+	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
+	// label, and what weir reads itself, such as JA4.
+	Details bool
 	// Timeout is how long the process may be silent over a batch (some 64 KiB of
 	// samples) before it is ended; 0 is DefaultTimeout.
 	Timeout time.Duration
@@ -92,6 +95,7 @@ type Stats struct {
 	Shown          uint64 // samples that nDPI was shown
 	Rejected       uint64 // samples that could have led nDPI astray
 	Evicted        uint64 // flows judged early, for MaxFlows
+	Unread         uint64 // hellos given up before they were whole, for the bound on their octets (Details)
 	Flows          uint64 // flows that were given an L7
 	FlowsCrashed   uint64 // of these, with reason "engine_crashed"
 	FlowsEvicted   uint64 // of these, with reason "evicted" for the process was late (Lossy)
@@ -192,6 +196,7 @@ func (w *Worker) Stats() Stats {
 	s.Shown = w.past.Shown + w.now.Shown
 	s.Rejected = w.past.Rejected + w.now.Rejected
 	s.Evicted = w.past.Evicted + w.now.Evicted
+	s.Unread = w.past.Unread + w.now.Unread
 	return s
 }
 

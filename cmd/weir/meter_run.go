@@ -55,7 +55,7 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 		return options, nil
 	}
 	var err error
-	r.worker, err = dpi.Start(ctx, dpi.Options{Dissections: r.settings.dissections.n, Lossy: live})
+	r.worker, err = dpi.Start(ctx, dpi.Options{Dissections: r.settings.dissections.n, Details: r.settings.full(), Lossy: live})
 	if err != nil {
 		return nil, fmt.Errorf("%w; --dissections 0 does without nDPI", err)
 	}

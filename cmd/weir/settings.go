@@ -23,6 +23,7 @@ type settings struct {
 	accounting  choice
 	splt        number
 	dissections number
+	l7          choice
 	octets      number
 	maxFlows    number
 	maxLoss     percentage
@@ -40,6 +41,7 @@ func newSettings() *settings {
 		accounting:  choice{words: []string{"link", "ip", "transport", "payload"}, picked: "link"},
 		splt:        number{max: bpf.SPLTMax},
 		dissections: number{max: 255, n: dpi.DefaultDissections},
+		l7:          choice{words: []string{"basic", "full"}, picked: "basic"},
 		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
@@ -78,6 +80,8 @@ func (s *settings) flowFlags() []cli.Flag {
 			Usage: "add size, gap and direction of the first `N` packets, at most 20"},
 		&cli.GenericFlag{Name: "dissections", Value: &s.dissections, Category: categoryFlows,
 			Usage: "show nDPI at most `N` packets of a flow, 0 to leave it out"},
+		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
+			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
 		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
 			Usage: "cut packets for nDPI at `N` octets"},
 		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
@@ -107,6 +111,9 @@ func (s *settings) read(c *cli.Context) error {
 			return &usageError{c.Command.Name, fmt.Errorf("--dissections %d: %w", s.dissections.n, dpi.ErrNotAvailable)}
 		}
 		s.dissections.n = 0
+	}
+	if s.full() && s.dissections.n == 0 {
+		return &usageError{c.Command.Name, errors.New("--l7 full: flows are not classified with --dissections 0, or in a build without nDPI")}
 	}
 	config := s.config()
 	if err := errors.Join(config.Validate(), checkOutputs(s.outputs)); err != nil {
@@ -148,11 +155,15 @@ func (s *settings) config() userspace.Config {
 	}
 }
 
+// full tells whether all that classification learns is asked for.
+func (s *settings) full() bool { return s.l7.picked == "full" }
+
 func (s *settings) columns() []feature.Column {
 	return feature.Columns(feature.Options{
 		Statistics: s.statistics,
 		SPLT:       s.splt.n,
 		L7:         s.dissections.n > 0,
+		L7Full:     s.full(),
 		Tunnels:    s.tunnels,
 	})
 }

@@ -20,11 +20,16 @@ type Classifier struct {
 	maxLive     int
 	maxFinished int
 
+	details bool
+
 	flows    map[FlowRef]*entry
 	live     list // under inspection, most recently fed first
 	finished list // with a verdict, latest first
 	spare    *entry
+	readings readings
 	result   ndpi.Result
+	found    ndpi.Details
+	learnt   userspace.L7Details
 	counts   Ack
 }
 
@@ -32,7 +37,9 @@ type Classifier struct {
 type entry struct {
 	ref        FlowRef
 	flow       ndpi.Flow
+	reading    *reading // nil if nothing was read
 	samples    uint8
+	known      bool // nDPI needs no more
 	done       bool
 	verdict    []byte // once done
 	prev, next *entry
@@ -44,12 +51,14 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 		module:      m,
 		dissections: max(h.Dissections, 1),
 		restarted:   h.Restarted,
+		details:     h.Details,
 		maxLive:     int(h.MaxFlows),
 		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
 		flows:       make(map[FlowRef]*entry),
 	}
 	c.live.init()
 	c.finished.init()
+	c.readings.list.Init()
 	return c
 }
 
@@ -79,13 +88,13 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		c.live.remove(e)
 		c.live.push(e)
 	}
-	state := c.module.Feed(&e.flow, s.Packet, s.WireLength, s.TimeNs/1e6)
 	e.samples++
-	if state&ndpi.Rejected != 0 {
-		c.counts.Rejected++
-	} else {
-		c.counts.Shown++
+	state := ndpi.Rejected
+	if !e.known {
+		state = c.show(e, s)
 	}
+	c.inspectItself(e, s)
+	e.known = e.known || state.Done()
 	switch {
 	case state&ndpi.Memory != 0:
 		e.verdict = appendUnknown(e.verdict[:0], ReasonEvicted)
@@ -94,11 +103,22 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 	case e.samples >= c.dissections:
 		c.judge(e)
 		return false
-	case state.Done():
+	case e.known && (e.reading == nil || !e.reading.wants()):
 		c.judge(e)
 		return true
 	}
 	return false
+}
+
+// show shows nDPI a sample.
+func (c *Classifier) show(e *entry, s *userspace.Sample) ndpi.State {
+	state := c.module.Feed(&e.flow, s.Packet, s.WireLength, s.TimeNs/1e6)
+	if state&ndpi.Rejected != 0 {
+		c.counts.Rejected++
+	} else {
+		c.counts.Shown++
+	}
+	return state
 }
 
 // Close appends the payload of the flow's verdict to b, and forgets the flow.
@@ -116,7 +136,11 @@ func (c *Classifier) Close(ref FlowRef, b []byte) []byte {
 }
 
 // Counts is what became of the samples so far.
-func (c *Classifier) Counts() Ack { return c.counts }
+func (c *Classifier) Counts() Ack {
+	a := c.counts
+	a.Unread = c.readings.dropped
+	return a
+}
 
 // End gives back what the classifier holds.
 func (c *Classifier) End() {
@@ -137,7 +161,10 @@ func (c *Classifier) open(ref FlowRef) *entry {
 	} else {
 		c.spare = e.next
 	}
-	*e = entry{ref: ref, verdict: e.verdict[:0]}
+	if e.reading != nil {
+		*e.reading = reading{}
+	}
+	*e = entry{ref: ref, reading: e.reading, verdict: e.verdict[:0]}
 	c.flows[ref] = e
 	c.live.push(e)
 	return e
@@ -145,19 +172,37 @@ func (c *Classifier) open(ref FlowRef) *entry {
 
 // judge ends the inspection of a flow and keeps the verdict.
 func (c *Classifier) judge(e *entry) {
-	if e.flow == nil {
+	switch {
+	case e.flow == nil:
 		e.verdict = appendUnknown(e.verdict[:0], ReasonNotSampled)
-	} else {
+	case c.details:
+		c.module.Finish(e.flow, &c.result, &c.found)
+		e.verdict = c.appendLearnt(e.verdict[:0], e)
+	default:
 		c.module.Finish(e.flow, &c.result, nil)
-		e.flow = nil
 		e.verdict = appendResult(e.verdict[:0], &c.result)
 	}
+	e.flow = nil
 	c.finish(e)
+}
+
+// appendLearnt appends a result with its details. A server name that nDPI does
+// not find, as that of a QUIC hello in pieces in 4.2, is filled in.
+func (c *Classifier) appendLearnt(b []byte, e *entry) []byte {
+	d := c.gather(e)
+	if len(c.result.ServerName) == 0 {
+		c.result.ServerName = []byte(d.TLSServerName)
+	}
+	return appendDetails(appendResult(b, &c.result), d)
 }
 
 func (c *Classifier) finish(e *entry) {
 	c.live.remove(e)
 	e.done = true
+	if e.reading != nil {
+		e.reading.drop()
+		c.readings.settle(e.reading)
+	}
 	c.finished.push(e)
 	if c.finished.n > c.maxFinished {
 		c.counts.Evicted++

@@ -25,7 +25,8 @@ const confidenceMax = 7
 
 // A verdict's payload follows the flow in a Verdict frame, and is kept in this
 // form from when a flow is done until it closes: guessed, confidence, then the
-// eight texts of userspace.L7 in its order, each behind its length (8 bits).
+// eight texts of userspace.L7 in its order, each behind its length (8 bits),
+// and then the details, if they were asked for.
 
 func appendResult(b []byte, r *ndpi.Result) []byte {
 	b = append(b, truth(r.Guessed), r.Confidence)
@@ -78,7 +79,12 @@ func ParseVerdict(payload []byte) (*userspace.L7, error) {
 		ContentType:             t.next(),
 		Reason:                  t.next(),
 	}
-	return l, t.end(KindVerdict)
+	if t.short {
+		return l, t.end(KindVerdict)
+	}
+	var err error
+	l.Details, err = parseDetails(t.rest)
+	return l, err
 }
 
 // texts reads texts off a body one after the other.

@@ -17,9 +17,9 @@ var aSample = userspace.Sample{
 }
 
 func TestFramesComeBackAsTheyWere(t *testing.T) {
-	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true}
+	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true}
 	ref := FlowRef{1 << 50, 3}
-	ack := Ack{1, 2, 3, 4, 5}
+	ack := Ack{1, 2, 3, 4, 5, 6}
 	var b []byte
 	b = AppendHello(b, hello)
 	b = AppendWelcome(b, "4.2.0", "trouble")
