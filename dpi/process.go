@@ -153,6 +153,11 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	// The binary that runs, even where another took its place on disk.
 	p.cmd = exec.Command("/proc/self/exe", w.o.Command...)
 	p.cmd.ExtraFiles = []*os.File{theirs}
+	given := uint8(0)
+	for _, k := range w.files {
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, k.file)
+		given |= 1 << k.kind
+	}
 	p.cmd.Stderr = &p.last
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	err = p.cmd.Start()
@@ -165,6 +170,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 		Dissections: uint8(w.o.Dissections),
 		MaxFlows:    uint32(w.o.MaxFlows),
 		Details:     w.o.Details,
+		Files:       given,
 		Restarted:   restarted,
 	})
 	if err != nil {

@@ -47,6 +47,8 @@ type Options struct {
 	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
 	// label, and what weir reads itself, such as JA4.
 	Details bool
+	// Files are what the user teaches nDPI.
+	Files Files
 	// Timeout is how long the process may be silent over a batch (some 64 KiB of
 	// samples) before it is ended; 0 is DefaultTimeout.
 	Timeout time.Duration
@@ -117,6 +119,7 @@ type Worker struct {
 	stop   atomic.Pointer[userspace.DPIStopper]
 	closed chan struct{} // by Close
 	ended  chan struct{} // by supervise
+	files  []known
 	// crashed is the verdict over a flow that went down with its process.
 	crashed *userspace.L7
 	// evicted is the verdict over a flow that Lossy did not wait for.
@@ -146,6 +149,9 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	}
 	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
 		crashed: unknown(worker.ReasonEngineCrashed), evicted: unknown(worker.ReasonEvicted)}
+	if w.files, err = readFiles(o.Files); err != nil {
+		return nil, fmt.Errorf("start DPI: %w", err)
+	}
 	w.out.init()
 	err = w.launch(ctx, true)
 	if errors.Is(err, fs.ErrPermission) {
@@ -154,6 +160,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		err = w.launch(ctx, false)
 	}
 	if err != nil {
+		closeFiles(w.files)
 		return nil, err
 	}
 	return w, nil
@@ -178,7 +185,11 @@ func (w *Worker) launch(ctx context.Context, confined bool) error {
 // Close ends the process. Flows that still wait for a verdict come out with
 // reason "engine_crashed", so it is called when all Sources have ended.
 func (w *Worker) Close() error {
-	w.once.Do(func() { close(w.closed) })
+	w.once.Do(func() {
+		close(w.closed)
+		<-w.ended
+		closeFiles(w.files)
+	})
 	<-w.ended
 	return nil
 }

@@ -55,7 +55,10 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 		return options, nil
 	}
 	var err error
-	r.worker, err = dpi.Start(ctx, dpi.Options{Dissections: r.settings.dissections.n, Details: r.settings.full(), Lossy: live})
+	r.worker, err = dpi.Start(ctx, dpi.Options{
+		Dissections: r.settings.dissections.n, Details: r.settings.full(), Files: r.settings.files,
+		MaxFlows: r.settings.l7Flows.n, Lossy: live,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%w; --dissections 0 does without nDPI", err)
 	}
@@ -223,8 +226,8 @@ func (r *meterRun) tellDPI() {
 	if s.SamplesDropped > 0 {
 		r.say.note("%d packets were not shown to nDPI, which could not keep up", s.SamplesDropped)
 	}
-	r.say.detail("nDPI %s was shown %d packets, kept from %d, gave %d labels; early for want of room: %d; confined: %v",
-		s.Release, s.Shown, s.Rejected, s.Flows, s.Evicted, s.Confined)
+	r.say.detail("nDPI %s was shown %d packets, kept from %d, gave %d labels; early for want of room: %d; hellos given up: %d; confined: %v",
+		s.Release, s.Shown, s.Rejected, s.Flows, s.Evicted, s.Unread, s.Confined)
 }
 
 // worst is the error that the exit code is taken from. The others have been

@@ -24,6 +24,8 @@ type settings struct {
 	splt        number
 	dissections number
 	l7          choice
+	l7Flows     number
+	files       dpi.Files
 	octets      number
 	maxFlows    number
 	maxLoss     percentage
@@ -42,6 +44,7 @@ func newSettings() *settings {
 		splt:        number{max: bpf.SPLTMax},
 		dissections: number{max: 255, n: dpi.DefaultDissections},
 		l7:          choice{words: []string{"basic", "full"}, picked: "basic"},
+		l7Flows:     number{min: 1, max: 1 << 24, n: dpi.DefaultMaxFlows},
 		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
@@ -54,7 +57,7 @@ const (
 
 // flags are the flags that set s. Some are read back by read.
 func (s *settings) flags() []cli.Flag {
-	return slices.Concat(s.flowFlags(), []cli.Flag{
+	return slices.Concat(s.flowFlags(), fileFlags(&s.files), []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
 			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
@@ -82,6 +85,8 @@ func (s *settings) flowFlags() []cli.Flag {
 			Usage: "show nDPI at most `N` packets of a flow, 0 to leave it out"},
 		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
 			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
+		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
+			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
 		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
 			Usage: "cut packets for nDPI at `N` octets"},
 		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
@@ -114,6 +119,9 @@ func (s *settings) read(c *cli.Context) error {
 	}
 	if s.full() && s.dissections.n == 0 {
 		return &usageError{c.Command.Name, errors.New("--l7 full: flows are not classified with --dissections 0, or in a build without nDPI")}
+	}
+	if s.files != (dpi.Files{}) && s.dissections.n == 0 {
+		return &usageError{c.Command.Name, errors.New("--ndpi-…: flows are not classified with --dissections 0, or in a build without nDPI")}
 	}
 	config := s.config()
 	if err := errors.Join(config.Validate(), checkOutputs(s.outputs)); err != nil {

@@ -25,6 +25,19 @@ type Files struct {
 	MaliciousCertificates string
 }
 
+// Places are where the paths are, in the order of rules.Kind.
+func (f *Files) Places() [5]*string {
+	return [...]*string{&f.Protocols, &f.Categories, &f.RiskDomains, &f.MaliciousClients, &f.MaliciousCertificates}
+}
+
+// Paths are the paths in the same order.
+func (f Files) Paths() (paths [5]string) {
+	for i, p := range f.Places() {
+		paths[i] = *p
+	}
+	return paths
+}
+
 // A Protocol is one that the library knows.
 type Protocol struct {
 	Name     string `json:"name"`

@@ -107,27 +107,24 @@ func openModule(files Files) (*C.struct_weir_ndpi, error) {
 	if m := C.weir_ndpi_open(f, &trouble); m != nil {
 		return m, nil
 	}
-	return nil, files.trouble(trouble)
+	return nil, troubleOf(trouble)
 }
 
-// trouble is why weir_ndpi_open gave no module.
-func (f Files) trouble(number C.int) error {
-	refused := func(kind, path string) error {
-		return fmt.Errorf("the library does not take the %s file %s", kind, path)
-	}
+// troubleOf is why weir_ndpi_open gave no module.
+func troubleOf(number C.int) error {
 	switch number {
 	case C.WEIR_NDPI_NOT_READY:
 		return errors.New("the library does not come to an end of its preparations")
 	case C.WEIR_NDPI_BAD_PROTOCOLS:
-		return refused("protocols", f.Protocols)
+		return errors.New("the library does not take the file of protocols")
 	case C.WEIR_NDPI_BAD_CATEGORIES:
-		return refused("categories", f.Categories)
+		return errors.New("the library does not take the file of categories")
 	case C.WEIR_NDPI_BAD_RISK_DOMAINS:
-		return refused("risky domains", f.RiskDomains)
+		return errors.New("the library does not take the file of risky domains")
 	case C.WEIR_NDPI_BAD_CLIENTS:
-		return refused("malicious clients", f.MaliciousClients)
+		return errors.New("the library does not take the file of malicious clients")
 	case C.WEIR_NDPI_BAD_CERTIFICATES:
-		return refused("malicious certificates", f.MaliciousCertificates)
+		return errors.New("the library does not take the file of malicious certificates")
 	default:
 		return errors.New("no memory for a detection module (about 6 MB)")
 	}

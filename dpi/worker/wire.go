@@ -28,7 +28,7 @@ const (
 const (
 	headerLen = 4
 	flowLen   = 12
-	helloLen  = 8
+	helloLen  = 9
 	ackLen    = 48
 	// sampleLen is a sample's body without its packet.
 	sampleLen = flowLen + 16
@@ -57,6 +57,9 @@ type Hello struct {
 	MaxFlows uint32
 	// Details asks for what else is learnt of flows.
 	Details bool
+	// Files has a bit for each of ndpi.Files that the process is given, in their
+	// order; they are open from FilesFD on.
+	Files uint8
 	// Restarted says that another process went before, which may have had the
 	// first samples of flows that this one hears of.
 	Restarted bool
@@ -127,7 +130,7 @@ func AppendHello(b []byte, h Hello) []byte {
 	b = appendHeader(b, KindHello, helloLen)
 	b = binary.LittleEndian.AppendUint16(b, Version)
 	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1)
-	return binary.LittleEndian.AppendUint32(b, h.MaxFlows)
+	return append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
 }
 
 // ParseHello reads a Hello frame's body.
@@ -138,7 +141,7 @@ func ParseHello(body []byte) (h Hello, err error) {
 	if v := binary.LittleEndian.Uint16(body); v != Version {
 		return h, &ProtocolError{KindHello, fmt.Sprintf("protocol version %d, this is %d", v, Version)}
 	}
-	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, MaxFlows: binary.LittleEndian.Uint32(body[4:])}
+	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
 	if h.MaxFlows == 0 {
 		return h, &ProtocolError{KindHello, "a bound of 0 flows"}
 	}

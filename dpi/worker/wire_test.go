@@ -17,7 +17,7 @@ var aSample = userspace.Sample{
 }
 
 func TestFramesComeBackAsTheyWere(t *testing.T) {
-	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true}
+	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true, Files: 5}
 	ref := FlowRef{1 << 50, 3}
 	ack := Ack{1, 2, 3, 4, 5, 6}
 	var b []byte
