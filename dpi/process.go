@@ -170,6 +170,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 		Dissections: uint8(w.o.Dissections),
 		MaxFlows:    uint32(w.o.MaxFlows),
 		Details:     w.o.Details,
+		Labels:      w.o.Classified != nil,
 		Files:       given,
 		Restarted:   restarted,
 	})

@@ -47,6 +47,10 @@ type Options struct {
 	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
 	// label, and what weir reads itself, such as JA4.
 	Details bool
+	// Classified is called with a flow's label as soon as it is known, before the
+	// flow comes out of its Source. It runs where verdicts are received: while it
+	// blocks, no flow gets one. The label is the callee's to keep.
+	Classified func(*userspace.Label)
 	// Files are what the user teaches nDPI.
 	Files Files
 	// Timeout is how long the process may be silent over a batch (some 64 KiB of

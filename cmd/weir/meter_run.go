@@ -27,6 +27,7 @@ type meterRun struct {
 	say      speaker
 	outputs  *outputs
 	worker   *dpi.Worker // nil without DPI
+	labels   *labels     // nil where none are wanted
 	source   userspace.Source
 	duration time.Duration // 0: until the input ends
 	// finish, where there is one, says what became of the input and completes
@@ -54,11 +55,15 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 	if r.settings.dissections.n == 0 {
 		return options, nil
 	}
-	var err error
-	r.worker, err = dpi.Start(ctx, dpi.Options{
+	o := dpi.Options{
 		Dissections: r.settings.dissections.n, Details: r.settings.full(), Files: r.settings.files,
 		MaxFlows: r.settings.l7Flows.n, Lossy: live,
-	})
+	}
+	if r.labels = newLabels(r.outputs, live); r.labels != nil {
+		o.Classified = r.labels.take
+	}
+	var err error
+	r.worker, err = dpi.Start(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w; --dissections 0 does without nDPI", err)
 	}
@@ -75,10 +80,11 @@ func (r *meterRun) meter(m meter) {
 
 // close gives up what was opened, for a run that does not come to its end.
 func (r *meterRun) close() {
-	r.outputs.close()
 	if r.worker != nil {
 		r.worker.Close()
 	}
+	r.labels.close()
+	r.outputs.close()
 }
 
 // run meters until the input ends or something ends it, and tells how it went.
@@ -93,10 +99,11 @@ func (r *meterRun) run(ctx context.Context) error {
 	if err := r.attend(done, drain); err != nil {
 		return err
 	}
-	r.outputs.close()
 	if r.worker != nil {
 		r.worker.Close()
 	}
+	r.labels.close()
+	r.outputs.close()
 	return r.conclude()
 }
 

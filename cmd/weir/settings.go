@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -59,7 +60,7 @@ const (
 func (s *settings) flags() []cli.Flag {
 	return slices.Concat(s.flowFlags(), fileFlags(&s.files), []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
-			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; may be repeated (default: a table on a terminal, else ndjson)"},
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
 			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not written"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: categoryOutput,
@@ -120,6 +121,9 @@ func (s *settings) read(c *cli.Context) error {
 	if s.full() && s.dissections.n == 0 {
 		return &usageError{c.Command.Name, errors.New("--l7 full: flows are not classified with --dissections 0, or in a build without nDPI")}
 	}
+	if s.dissections.n == 0 && wantsLabels(s.outputs) {
+		return &usageError{c.Command.Name, errors.New("?events=label: flows are not classified with --dissections 0, or in a build without nDPI")}
+	}
 	if s.files != (dpi.Files{}) && s.dissections.n == 0 {
 		return &usageError{c.Command.Name, errors.New("--ndpi-…: flows are not classified with --dissections 0, or in a build without nDPI")}
 	}
@@ -128,6 +132,11 @@ func (s *settings) read(c *cli.Context) error {
 		return &usageError{c.Command.Name, err}
 	}
 	return nil
+}
+
+// wantsLabels tells whether one of the outputs is to get labels.
+func wantsLabels(specs []string) bool {
+	return slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, "?events=") })
 }
 
 // checkOutputs refuses outputs that do not exist, or would mix.

@@ -21,6 +21,7 @@ type Classifier struct {
 	maxFinished int
 
 	details bool
+	labels  bool
 
 	flows    map[FlowRef]*entry
 	live     list // under inspection, most recently fed first
@@ -30,6 +31,8 @@ type Classifier struct {
 	result   ndpi.Result
 	found    ndpi.Details
 	learnt   userspace.L7Details
+	early    []byte // a verdict that is no end
+	label    []byte
 	counts   Ack
 }
 
@@ -38,6 +41,7 @@ type entry struct {
 	ref        FlowRef
 	flow       ndpi.Flow
 	reading    *reading // nil if nothing was read
+	begin      beginning
 	samples    uint8
 	known      bool // nDPI needs no more
 	done       bool
@@ -52,6 +56,7 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 		dissections: max(h.Dissections, 1),
 		restarted:   h.Restarted,
 		details:     h.Details,
+		labels:      h.Labels,
 		maxLive:     int(h.MaxFlows),
 		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
 		flows:       make(map[FlowRef]*entry),
@@ -89,12 +94,18 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		c.live.push(e)
 	}
 	e.samples++
+	if c.labels {
+		e.begin.note(s)
+	}
 	state := ndpi.Rejected
 	if !e.known {
 		state = c.show(e, s)
 	}
 	c.inspectItself(e, s)
 	e.known = e.known || state.Done()
+	if state&ndpi.Known != 0 {
+		c.announce(e)
+	}
 	switch {
 	case state&ndpi.Memory != 0:
 		e.verdict = appendUnknown(e.verdict[:0], ReasonEvicted)
@@ -102,6 +113,9 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		return true
 	case e.samples >= c.dissections:
 		c.judge(e)
+		if string(c.result.ApplicationName) != unknownName {
+			c.tell(e, e.verdict)
+		}
 		return false
 	case e.known && (e.reading == nil || !e.reading.wants()):
 		c.judge(e)
@@ -164,7 +178,7 @@ func (c *Classifier) open(ref FlowRef) *entry {
 	if e.reading != nil {
 		*e.reading = reading{}
 	}
-	*e = entry{ref: ref, reading: e.reading, verdict: e.verdict[:0]}
+	*e = entry{ref: ref, reading: e.reading, begin: beginning{packets: e.begin.packets[:0]}, verdict: e.verdict[:0]}
 	c.flows[ref] = e
 	c.live.push(e)
 	return e

@@ -4,6 +4,7 @@ package worker
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/weirflow/weir/dpi/ndpi"
@@ -140,5 +141,42 @@ func TestClassifyingAllocatesNothingPerFlow(t *testing.T) {
 	})
 	if n > 0 {
 		t.Errorf("%v allocations a flow", n)
+	}
+}
+
+func TestALabelIsToldOnceAndAsSoonAsItIsKnown(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 3, MaxFlows: 10, Labels: true})
+	names := func(id uint64, number uint8, packet []byte) string {
+		c.take(id, number, packet)
+		body := c.Label()
+		if len(body) == 0 {
+			return ""
+		}
+		l, err := ParseLabel(body)
+		if err != nil || l.FlowID != id {
+			t.Fatalf("flow %d: %+v, %v", id, l, err)
+		}
+		return fmt.Sprintf("%s after %d", l.L7.ApplicationName, len(l.Packets))
+	}
+	for i, step := range []struct {
+		id     uint64
+		packet []byte
+		want   string
+	}{
+		{1, udp(53, dnsQuery), "DNS after 1"},
+		{1, answer(), ""},
+		{2, udp(40003, "zzzzzzzz"), ""},
+		{2, udp(40003, "zzzzzzzz"), ""},
+		{2, udp(40003, "zzzzzzzz"), ""}, // the last: Unknown is no label
+		{3, udp(123, "zzzzzzzz"), ""},
+		{3, udp(123, "zzzzzzzz"), ""},
+		{3, udp(123, "zzzzzzzz"), "NTP after 3"}, // a guess, when no more come
+	} {
+		if got := names(step.id, uint8(i), step.packet); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+	if l7 := c.verdict(t, 1); l7.ApplicationName != "DNS" || l7.RequestedServerName != "a.example.org" {
+		t.Errorf("the verdict after a label: %+v", l7)
 	}
 }

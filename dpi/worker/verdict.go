@@ -20,6 +20,9 @@ const (
 	ReasonEngineCrashed = "engine_crashed"
 )
 
+// unknownName is nDPI's name for what it does not know.
+const unknownName = "Unknown"
+
 // confidenceMax is the highest of userspace.L7's numbers.
 const confidenceMax = 7
 
@@ -41,7 +44,7 @@ func appendResult(b []byte, r *ndpi.Result) []byte {
 
 // appendUnknown appends the payload of a verdict that names no application.
 func appendUnknown(b []byte, reason string) []byte {
-	b = appendText(append(b, 0, 0), "Unknown")
+	b = appendText(append(b, 0, 0), unknownName)
 	b = appendText(b, "Unspecified")
 	return appendText(append(b, 0, 0, 0, 0, 0), reason)
 }

@@ -23,6 +23,7 @@ const (
 	KindDone
 	KindVerdict
 	KindAck
+	KindLabel
 )
 
 const (
@@ -57,6 +58,8 @@ type Hello struct {
 	MaxFlows uint32
 	// Details asks for what else is learnt of flows.
 	Details bool
+	// Labels asks for Label frames.
+	Labels bool
 	// Files has a bit for each of ndpi.Files that the process is given, in their
 	// order; they are open from FilesFD on.
 	Files uint8
@@ -93,7 +96,7 @@ func NextFrame(b []byte) (kind Kind, body, rest []byte, err error) {
 	}
 	h := binary.LittleEndian.Uint32(b)
 	kind, n := Kind(h>>24), int(h&(1<<24-1))
-	if kind < KindHello || kind > KindAck {
+	if kind < KindHello || kind > KindLabel {
 		return 0, nil, b, &ProtocolError{kind, "no such kind"}
 	}
 	if n > FrameMax-headerLen {
@@ -129,7 +132,7 @@ func want(kind Kind, body []byte, n int) error {
 func AppendHello(b []byte, h Hello) []byte {
 	b = appendHeader(b, KindHello, helloLen)
 	b = binary.LittleEndian.AppendUint16(b, Version)
-	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1)
+	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1|truth(h.Labels)<<2)
 	return append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
 }
 
@@ -141,7 +144,8 @@ func ParseHello(body []byte) (h Hello, err error) {
 	if v := binary.LittleEndian.Uint16(body); v != Version {
 		return h, &ProtocolError{KindHello, fmt.Sprintf("protocol version %d, this is %d", v, Version)}
 	}
-	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
+	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, Labels: body[3]&4 != 0,
+		MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
 	if h.MaxFlows == 0 {
 		return h, &ProtocolError{KindHello, "a bound of 0 flows"}
 	}
