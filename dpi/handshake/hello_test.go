@@ -1,8 +1,11 @@
 package handshake
 
 import (
+	"crypto/tls"
+	"net"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -115,6 +118,33 @@ func TestAHelloIsReadWithoutGREASE(t *testing.T) {
 		if h.ServerName != chrome.ServerName || !slices.Equal(h.ALPN, chrome.ALPN) || h.ECH {
 			t.Errorf("GREASE %v: %+v", grease, h)
 		}
+	}
+}
+
+// TestTheHelloOfARealClient reads that of crypto/tls off the wire.
+func TestTheHelloOfARealClient(t *testing.T) {
+	near, far := net.Pipe()
+	go func() {
+		config := &tls.Config{ServerName: "www.example.org", NextProtos: []string{"h2", "http/1.1"}, MinVersion: tls.VersionTLS12}
+		_ = tls.Client(near, config).Handshake() // ends with the pipe
+	}()
+	var s Stream
+	b, at := make([]byte, 100), uint32(1)
+	for !s.Done() {
+		n, err := far.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Add(at, b[:n])
+		at += uint32(n)
+	}
+	far.Close()
+	h, err := ParseClientHello(s.Message(), false)
+	if err != nil || h.ServerName != "www.example.org" || !slices.Equal(h.ALPN, []string{"h2", "http/1.1"}) || !slices.Contains(h.Ciphers, tls.TLS_AES_128_GCM_SHA256) {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	if ja4 := h.JA4(OverTCP); !strings.HasPrefix(ja4, "t13d") || !strings.Contains(ja4, "h2_") {
+		t.Errorf("JA4 %s", ja4)
 	}
 }
 

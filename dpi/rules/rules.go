@@ -70,10 +70,11 @@ func Check(kind Kind, file string, content []byte, release Release) ([]byte, []e
 	number := 0
 	for line := range strings.Lines(string(content)) {
 		number++
-		line = strings.TrimRight(line, "\r\n")
-		if kind != Categories {
-			line = strings.TrimRight(line, " \t")
+		blank := " \t\r\n"
+		if kind == Categories {
+			blank = "\r\n" // a tab at the end lacks its category
 		}
+		line = strings.TrimRight(line, blank)
 		if line == "" || line[0] == '#' {
 			continue
 		}

@@ -67,6 +67,7 @@ func TestLinesThatTheLibraryDoesNotTake(t *testing.T) {
 		{Protocols, debian, "tcp:80@" + strings.Repeat("x", 40), "want a name"},
 		{Categories, debian, "example.org 5", "a tab"},
 		{Categories, debian, "example.org\tWeb", "number"},
+		{Categories, debian, "example.org\t", "number"},
 		{Categories, debian, "example.org\t0", "number"},
 		{RiskDomains, debian, "a.example b.example", "one domain"},
 		{MaliciousClients, debian, "t13d1516h2_8daaf6152771_e5627efa2ab1", "JA3"},

@@ -6,8 +6,13 @@ import (
 )
 
 // verdictsPerFlow bounds the verdicts that wait for their flow to close: that
-// many for each flow that may be under inspection.
-const verdictsPerFlow = 16
+// many for each flow that may be under inspection. verdictOctetsMax bounds their
+// octets, and verdictKept what an entry keeps for its next flow.
+const (
+	verdictsPerFlow  = 16
+	verdictOctetsMax = 256 << 20
+	verdictKept      = 512
+)
 
 // A Classifier decides what nDPI is shown, and when it has seen enough. The
 // policy is nfstream's: a flow is inspected until its application is known and
@@ -19,6 +24,8 @@ type Classifier struct {
 	restarted   bool
 	maxLive     int
 	maxFinished int
+	maxOctets   int
+	octets      int // of the verdicts of finished flows
 
 	details bool
 	labels  bool
@@ -59,6 +66,7 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 		labels:      h.Labels,
 		maxLive:     int(h.MaxFlows),
 		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
+		maxOctets:   verdictOctetsMax,
 		flows:       make(map[FlowRef]*entry),
 	}
 	c.live.init()
@@ -218,7 +226,8 @@ func (c *Classifier) finish(e *entry) {
 		c.readings.settle(e.reading)
 	}
 	c.finished.push(e)
-	if c.finished.n > c.maxFinished {
+	c.octets += len(e.verdict)
+	for c.finished.n > c.maxFinished || c.octets > c.maxOctets {
 		c.counts.Evicted++
 		c.forget(c.finished.last())
 	}
@@ -227,6 +236,10 @@ func (c *Classifier) finish(e *entry) {
 func (c *Classifier) forget(e *entry) {
 	c.finished.remove(e)
 	delete(c.flows, e.ref)
+	c.octets -= len(e.verdict)
+	if cap(e.verdict) > verdictKept {
+		e.verdict = nil
+	}
 	e.next, c.spare = c.spare, e
 }
 

@@ -108,6 +108,23 @@ func TestVerdictsThatAreNotFetchedAreBounded(t *testing.T) {
 	}
 }
 
+func TestVerdictsThatAreNotFetchedAreBoundedByOctets(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 1000})
+	c.maxOctets = 1000
+	for id := range uint64(100) {
+		c.take(id, 0, udp(53, dnsQuery))
+	}
+	if c.octets > 1000 || c.octets < 900 || c.counts.Evicted != uint64(100-len(c.flows)) {
+		t.Errorf("%d verdicts of %d octets are kept, %d evicted", len(c.flows), c.octets, c.counts.Evicted)
+	}
+	for ref := range c.flows {
+		c.Close(ref, nil)
+	}
+	if c.octets != 0 {
+		t.Errorf("%d octets are left of none", c.octets)
+	}
+}
+
 func TestAfterARestartTheMiddleOfAFlowIsNotInspected(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10, Restarted: true})
 	if !c.take(1, 1, udp(53, dnsQuery)) || c.Counts().Shown != 0 {

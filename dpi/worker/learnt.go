@@ -59,7 +59,9 @@ func (c *Classifier) fromReading(r *reading, d *userspace.L7Details) {
 	if r.client != nil && r.transport == handshake.OverQUIC || bytes.Contains(c.result.ApplicationName, []byte("QUIC")) {
 		d.QUICVersion = quicVersionName(r.version)
 	}
-	d.DNSQuery, d.DNSType, d.DNSCode, d.DNSAnswers = r.dns.Query, r.dns.Type, r.dns.Code, r.dns.Answers
+	if r.dnsPort || bytes.Contains(c.result.ApplicationName, []byte("DNS")) {
+		d.DNSQuery, d.DNSType, d.DNSCode, d.DNSAnswers = r.dns.Query, r.dns.Type, r.dns.Code, r.dns.Answers
+	}
 	d.STUNSoftware, d.STUNRealm = r.stun.Software, r.stun.Realm
 	if r.stun.Mapped.IsValid() {
 		d.STUNMapped = r.stun.Mapped.String()

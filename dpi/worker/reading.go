@@ -29,6 +29,7 @@ type reading struct {
 	client    *handshake.ClientHello
 	server    *handshake.ServerHello
 	dns       message.DNS
+	dnsPort   bool // dns was read at a port of DNS
 	stun      message.STUN
 	rtp       message.RTP
 	hasRTP    bool
@@ -64,6 +65,7 @@ func (r *reading) segment(s *segment, reverse bool) {
 	}
 	if s.has(portDNS) {
 		if d, ok := message.ReadDNSOverTCP(s.payload); ok {
+			r.dnsPort = true
 			r.learnDNS(&d)
 		}
 	}
@@ -92,6 +94,7 @@ func (r *reading) datagram(s *segment) {
 	case len(b) == 0:
 	case s.has(portDNS, portMDNS, portLLMNR):
 		if d, ok := message.ReadDNS(b); ok {
+			r.dnsPort = true
 			r.learnDNS(&d)
 		}
 	case handshake.IsDTLS(b):
@@ -101,11 +104,22 @@ func (r *reading) datagram(s *segment) {
 	case handshake.QUICVersion(b) != 0:
 		r.datagramQUIC(b)
 	default:
-		if stun, ok := message.ReadSTUN(b); ok {
-			r.learnSTUN(stun)
-		} else if rtp, ok := message.ReadRTP(b); ok && !r.hasRTP {
-			r.rtp, r.hasRTP = rtp, true
-		}
+		r.datagramOfAnyPort(b)
+	}
+}
+
+// datagramOfAnyPort reads what may be STUN, RTP or DNS. Of the latter two little
+// tells; they count only under a label of nDPI's.
+func (r *reading) datagramOfAnyPort(b []byte) {
+	if stun, ok := message.ReadSTUN(b); ok {
+		r.learnSTUN(stun)
+		return
+	}
+	if rtp, ok := message.ReadRTP(b); ok && !r.hasRTP {
+		r.rtp, r.hasRTP = rtp, true
+	}
+	if d, ok := message.ReadDNS(b); ok {
+		r.learnDNS(&d)
 	}
 }
 

@@ -97,7 +97,7 @@ func httpColumns() []Column {
 
 func dnsColumns() []Column {
 	return []Column{
-		learntText("dns_query", "DNS, mDNS, LLMNR at their ports: the name that is asked for first", itself, "",
+		learntText("dns_query", "DNS, mDNS, LLMNR: the name that is asked for first", itself, "",
 			func(d *userspace.L7Details) string { return d.DNSQuery }),
 		learntText("dns_query_type", "DNS: what is asked for, as in AAAA", itself, "",
 			func(d *userspace.L7Details) string { return d.DNSType }),
