@@ -9,13 +9,14 @@ GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # NDPI_PREFIX=DIR takes the libndpi that was installed under DIR, for building
-# and for running, instead of the one that pkg-config finds.
+# and for running, instead of the one that pkg-config finds. CPPFLAGS, since cgo
+# puts these before pkg-config's and CFLAGS behind.
 ifdef NDPI_PREFIX
 NDPI := $(shell tools/setup/ndpi.sh '$(NDPI_PREFIX)')
 ifeq ($(NDPI),)
 $(error no libndpi under NDPI_PREFIX=$(NDPI_PREFIX))
 endif
-export CGO_CFLAGS := -I$(word 1,$(NDPI)) $(or $(CGO_CFLAGS),-g -O2)
+export CGO_CPPFLAGS := -I$(word 1,$(NDPI)) $(CGO_CPPFLAGS)
 export CGO_LDFLAGS := -L$(word 2,$(NDPI)) -Wl,-rpath,$(word 2,$(NDPI)) $(or $(CGO_LDFLAGS),-g -O2)
 export PKG_CONFIG_PATH := $(word 2,$(NDPI))/pkgconfig:$(PKG_CONFIG_PATH)
 endif
