@@ -63,7 +63,7 @@ func readFile(kind rules.Kind, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	clean, bad := rules.Check(kind, path, content, rules.Release{Major: l.BuiltMajor, Minor: l.BuiltMinor})
+	clean, bad := rules.Check(kind, path, content, rules.Release{Major: l.BuiltMajor, Minor: l.BuiltMinor, JA4: l.ClientsAreJA4})
 	if len(bad) > 0 {
 		return nil, fmt.Errorf("read nDPI's %v: %w", kind, errors.Join(bad[:min(len(bad), badMax)]...))
 	}

@@ -56,7 +56,7 @@ func fileFlags(f *dpi.Files) []cli.Flag {
 		flag("ndpi-protos", &f.Protocols, "teach nDPI the protocols, hosts and masks over risks in `FILE`, in its format"),
 		flag("ndpi-categories", &f.Categories, "teach nDPI the categories of the hosts in `FILE`"),
 		flag("ndpi-risk-domains", &f.RiskDomains, "have nDPI take the domains in `FILE` for risky"),
-		flag("ndpi-malicious-clients", &f.MaliciousClients, "have nDPI take the JA3 (JA4 from nDPI 5.0 on) in `FILE` for malicious"),
+		flag("ndpi-malicious-clients", &f.MaliciousClients, "have nDPI take the JA3 (JA4 where nDPI has no JA3) in `FILE` for malicious"),
 		flag("ndpi-malicious-certificates", &f.MaliciousCertificates, "have nDPI take the certificates of the SHA-1 in `FILE` for malicious"),
 	}
 }

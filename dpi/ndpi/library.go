@@ -13,6 +13,8 @@ type Library struct {
 	BuiltMajor int    `json:"built_major"`
 	BuiltMinor int    `json:"built_minor"`
 	BuiltAPI   uint16 `json:"built_api"`
+	// ClientsAreJA4 tells whether Files.MaliciousClients has JA4, not JA3.
+	ClientsAreJA4 bool `json:"clients_are_ja4"`
 }
 
 // Files are what the user knows beforehand, in the library's formats, by path;
@@ -21,7 +23,7 @@ type Files struct {
 	Protocols             string
 	Categories            string
 	RiskDomains           string
-	MaliciousClients      string // JA3; JA4 since 5.0
+	MaliciousClients      string // JA3, or JA4: see Library.ClientsAreJA4
 	MaliciousCertificates string
 }
 

@@ -31,6 +31,11 @@ int weir_ndpi_matches(void)
 	       ndpi_detection_get_sizeof_ndpi_flow_struct() == sizeof(struct ndpi_flow_struct);
 }
 
+int weir_ndpi_malicious_clients_are_ja4(void)
+{
+	return malicious_clients_are_ja4();
+}
+
 /* Loads the user's files; returns 0, or what is wrong. The library takes lines
  * that it does not understand in silence. */
 static int load(module_t *module, const struct weir_ndpi_files *files)

@@ -36,7 +36,11 @@ func Version() string { return C.GoString(C.weir_ndpi_version()) }
 func Loaded() (Library, error) {
 	var major, minor C.int
 	C.weir_ndpi_release_built(&major, &minor)
-	l := Library{Version(), uint16(C.weir_ndpi_api_loaded()), int(major), int(minor), uint16(C.weir_ndpi_api_built())}
+	l := Library{
+		Version: Version(), API: uint16(C.weir_ndpi_api_loaded()),
+		BuiltMajor: int(major), BuiltMinor: int(minor), BuiltAPI: uint16(C.weir_ndpi_api_built()),
+		ClientsAreJA4: C.weir_ndpi_malicious_clients_are_ja4() != 0,
+	}
 	if C.weir_ndpi_matches() != 0 {
 		return l, nil
 	}

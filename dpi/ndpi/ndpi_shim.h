@@ -99,6 +99,9 @@ void weir_ndpi_release_built(int *major, int *minor);
  * with: 1, else 0. Nothing below may be called when it is not. */
 int weir_ndpi_matches(void);
 
+/* Whether the file of malicious clients has JA4, not JA3. */
+int weir_ndpi_malicious_clients_are_ja4(void);
+
 /* A module with nDPI's defaults, all protocols and the user's files, or NULL;
  * *trouble says why. Making and destroying modules must not run in parallel. */
 struct weir_ndpi *weir_ndpi_open(const struct weir_ndpi_files *files, int *trouble);

@@ -189,14 +189,19 @@ func TestMemoryIsGivenBack(t *testing.T) {
 	for range 10 { // until the heap has taken its shape
 		round()
 	}
-	before := resident(t)
-	for range 30 {
-		round()
+	// 150,000 flows; 100 octets lost of each would be 3,660 pages, every time. The
+	// Go heap may grow once, as when the machine is busy.
+	var grown int
+	for range 3 {
+		before := resident(t)
+		for range 30 {
+			round()
+		}
+		if grown = resident(t) - before; grown <= 1800 {
+			return
+		}
 	}
-	// 150,000 flows; 100 octets lost of each would be 3,660 pages.
-	if after := resident(t); after > before+1800 {
-		t.Errorf("resident memory grew from %d to %d pages", before, after)
-	}
+	t.Errorf("resident memory grew by %d pages, the third time", grown)
 }
 
 // resident is the process's resident memory, in pages.

@@ -62,11 +62,28 @@ static inline int load_categories(module_t *module, const char *path)
 #endif
 }
 
-/* Client fingerprints that are malicious: JA3 or, since 5.0, JA4. */
+/* Client fingerprints that are malicious: JA3, and in later releases JA4. The
+ * change came some time after 4.12 and by 5.0: there, the library is asked. */
+#if NDPI_AT_LEAST(4, 12)
+extern int ndpi_load_malicious_ja3_file(module_t *module, const char *path) __attribute__((weak));
+extern int ndpi_load_malicious_ja4_file(module_t *module, const char *path) __attribute__((weak));
+#endif
+
+static inline int malicious_clients_are_ja4(void)
+{
+#if NDPI_AT_LEAST(4, 12)
+	return ndpi_load_malicious_ja4_file != NULL;
+#else
+	return 0;
+#endif
+}
+
 static inline int load_malicious_clients(module_t *module, const char *path)
 {
-#if NDPI_AT_LEAST(5, 0)
-	return ndpi_load_malicious_ja4_file(module, path);
+#if NDPI_AT_LEAST(4, 12)
+	if (ndpi_load_malicious_ja4_file)
+		return ndpi_load_malicious_ja4_file(module, path);
+	return ndpi_load_malicious_ja3_file ? ndpi_load_malicious_ja3_file(module, path) : -1;
 #else
 	return ndpi_load_malicious_ja3_file(module, path);
 #endif

@@ -30,7 +30,7 @@ const (
 	Categories
 	// RiskDomains has a domain that is risky.
 	RiskDomains
-	// MaliciousClients has a JA3 (a JA4 from libndpi 5.0 on), and perhaps more
+	// MaliciousClients has a JA3 (a JA4 in later releases of libndpi), and perhaps more
 	// behind a comma.
 	MaliciousClients
 	// MaliciousCertificates has a SHA-1, perhaps between commas.
@@ -43,7 +43,11 @@ func (k Kind) String() string {
 }
 
 // A Release is that of libndpi: newer ones know more.
-type Release struct{ Major, Minor int }
+type Release struct {
+	Major, Minor int
+	// JA4 says that malicious clients are told by JA4, not JA3.
+	JA4 bool
+}
 
 // atLeast tells whether the release is another or newer.
 func (r Release) atLeast(major, minor int) bool {
@@ -250,7 +254,7 @@ func checkDomain(line string) error {
 
 func checkClient(line string, release Release) error {
 	fingerprint, _, _ := strings.Cut(line, ",")
-	if release.atLeast(5, 0) {
+	if release.JA4 {
 		if parts := strings.Split(fingerprint, "_"); len(fingerprint) != 36 || len(parts) != 3 || !isHex(parts[1]+parts[2]) {
 			return fmt.Errorf("%q: want a JA4 such as t13d1516h2_8daaf6152771_e5627efa2ab1", fingerprint)
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-var debian = Release{4, 2}
+var debian = Release{Major: 4, Minor: 2}
 
 func TestLinesThatTheLibraryTakes(t *testing.T) {
 	const (
@@ -24,15 +24,15 @@ func TestLinesThatTheLibraryTakes(t *testing.T) {
 		{Protocols, debian, "ip_risk_mask:192.0.2.0/24=0"},
 		{Protocols, debian, `host_risk_mask:".local"=32`},
 		{Protocols, debian, `trusted_issuer_dn:"CN=a, O=b"`},
-		{Protocols, Release{4, 4}, "ip:192.0.2.1:8080@MyApp"},
-		{Protocols, Release{4, 8}, `nbpf:"host 192.0.2.1"@MyApp=500`},
-		{Protocols, Release{5, 0}, "ja4:" + ja4 + "@MyApp"},
+		{Protocols, Release{4, 4, false}, "ip:192.0.2.1:8080@MyApp"},
+		{Protocols, Release{4, 8, false}, `nbpf:"host 192.0.2.1"@MyApp=500`},
+		{Protocols, Release{5, 0, false}, "ja4:" + ja4 + "@MyApp"},
 		{Categories, debian, "example.org\t5"},
 		{Categories, debian, "192.0.2.0/24\t100"},
 		{RiskDomains, debian, "bad.example"},
 		{MaliciousClients, debian, ja3},
 		{MaliciousClients, debian, ja3 + ",2021-01-01,Botnet"},
-		{MaliciousClients, Release{5, 0}, ja4},
+		{MaliciousClients, Release{5, 0, true}, ja4},
 		{MaliciousCertificates, debian, sha1},
 		{MaliciousCertificates, debian, "2021-01-01 00:00:00," + sha1 + ",C&C"},
 	} {
@@ -71,7 +71,7 @@ func TestLinesThatTheLibraryDoesNotTake(t *testing.T) {
 		{Categories, debian, "example.org\t0", "number"},
 		{RiskDomains, debian, "a.example b.example", "one domain"},
 		{MaliciousClients, debian, "t13d1516h2_8daaf6152771_e5627efa2ab1", "JA3"},
-		{MaliciousClients, Release{5, 0}, "89dfc51e72bdcb94e4ba4622588002b1", "JA4"},
+		{MaliciousClients, Release{5, 0, true}, "89dfc51e72bdcb94e4ba4622588002b1", "JA4"},
 		{MaliciousCertificates, debian, "67c23a", "SHA-1"},
 		{RiskDomains, debian, strings.Repeat("a", 200), "a line may have"},
 	} {

@@ -161,6 +161,14 @@ func TestClassifyingAllocatesNothingPerFlow(t *testing.T) {
 	}
 }
 
+// toSSH is a TCP segment to port 22 without payload.
+func toSSH() []byte {
+	b := udp(22, "\x00\x00\x00\x01\x00\x00\x00\x01\x50\x10\xff\xff")
+	b[9] = protocolTCP
+	copy(b[24:], "\x00\x00\x00\x01\x00\x00\x00\x01\x50\x10\xff\xff\x00\x00\x00\x00")
+	return b
+}
+
 func TestALabelIsToldOnceAndAsSoonAsItIsKnown(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 3, MaxFlows: 10, Labels: true})
 	names := func(id uint64, number uint8, packet []byte) string {
@@ -185,9 +193,9 @@ func TestALabelIsToldOnceAndAsSoonAsItIsKnown(t *testing.T) {
 		{2, udp(40003, "zzzzzzzz"), ""},
 		{2, udp(40003, "zzzzzzzz"), ""},
 		{2, udp(40003, "zzzzzzzz"), ""}, // the last: Unknown is no label
-		{3, udp(123, "zzzzzzzz"), ""},
-		{3, udp(123, "zzzzzzzz"), ""},
-		{3, udp(123, "zzzzzzzz"), "NTP after 3"}, // a guess, when no more come
+		{3, toSSH(), ""},
+		{3, toSSH(), ""},
+		{3, toSSH(), "SSH after 3"}, // a guess by port, when no more come
 	} {
 		if got := names(step.id, uint8(i), step.packet); got != step.want {
 			t.Errorf("step %d: %q, want %q", i, got, step.want)
