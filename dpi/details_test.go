@@ -39,7 +39,7 @@ func TestDetailsOfRealTraffic(t *testing.T) {
 			CertificateSHA1: "67c23a3004e1b7ee687cfeb31f037a2c9e1fffdc", CertificateNotBefore: 1795536944},
 		"http2-tls13/http2-tls13.pcap": {TLSServerName: "static.weir.example", TLSVersion: "TLSv1.3", TLSCipher: "TLS_AES_256_GCM_SHA384",
 			ALPNOffered: "h2,http/1.1", JA4: "t13d0412h2_16476d049b0b_85302d7e289e"},
-		"quic/quic.pcap":       {TLSServerName: "www.weir.example", QUICVersion: "1", ALPNOffered: "h3", JA4: "q13d0313h3_55b375c5d22e_f902b76752af"},
+		"quic/quic.pcap":       {TLSServerName: "www.weir.example", QUICVersion: "1", TLSVersion: "TLSv1.3", TLSCipher: "TLS_AES_128_GCM_SHA256", ALPNOffered: "h3", JA4: "q13d0313h3_55b375c5d22e_f902b76752af"},
 		"http1/http1.pcap":     {HTTPMethod: "GET", HTTPURL: "www.weir.example/absent", HTTPStatus: 404},
 		"dns-udp/dns-udp.pcap": {DNSQuery: "weir.example", DNSType: "MX", DNSCode: "NOERROR", DNSAnswers: []string{"mail.weir.example"}},
 		"dns-tcp/dns-tcp.pcap": {DNSQuery: "www.weir.example", DNSType: "A", DNSCode: "NOERROR", DNSAnswers: []string{"192.0.2.2"}},

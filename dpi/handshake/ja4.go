@@ -38,16 +38,21 @@ func (h *ClientHello) ja4a(t Transport) string {
 		min(len(h.Ciphers), 99), min(len(h.Extensions), 99), h.alpnEnds())
 }
 
-// versionName is the highest version that the client supports.
-func (h *ClientHello) versionName() string {
-	version := h.Version
-	if len(h.SupportedVersions) > 0 {
-		version = h.SupportedVersions[0]
-		for _, v := range h.SupportedVersions {
-			version = higher(version, v)
-		}
+// Newest is the newest version that the client supports.
+func (h *ClientHello) Newest() uint16 {
+	if len(h.SupportedVersions) == 0 {
+		return h.Version
 	}
-	switch version {
+	version := h.SupportedVersions[0]
+	for _, v := range h.SupportedVersions {
+		version = higher(version, v)
+	}
+	return version
+}
+
+// versionName is the newest version, as JA4 writes it.
+func (h *ClientHello) versionName() string {
+	switch h.Newest() {
 	case 0x0304:
 		return "13"
 	case 0x0303:

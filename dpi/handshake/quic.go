@@ -32,11 +32,13 @@ func QUICVersion(b []byte) uint32 {
 	return binary.BigEndian.Uint32(b[1:])
 }
 
-// A QUIC reads the ClientHello off a client's datagrams: Initial packets, with
-// CRYPTO frames in any order, spread over any number of datagrams.
+// A QUIC reads the hello off one side's datagrams: Initial packets, with CRYPTO
+// frames in any order, spread over any number of datagrams. The zero value is
+// the client's.
 type QUIC struct {
 	a       assembler
-	dcid    []byte
+	client  *QUIC  // of the server's, whose keys follow from the client's id
+	dcid    []byte // of the client's first Initial, or first after a Retry
 	keys    *protection
 	version uint32
 	tried   int
@@ -44,7 +46,10 @@ type QUIC struct {
 	message []byte
 }
 
-// Datagram takes a UDP payload of the client.
+// Server makes q read the server's side of a connection.
+func (q *QUIC) Server(client *QUIC) { q.client = client }
+
+// Datagram takes a UDP payload of the side.
 func (q *QUIC) Datagram(b []byte) {
 	for range packetsMax {
 		if q.ended || len(b) == 0 {
@@ -61,10 +66,10 @@ func (q *QUIC) Datagram(b []byte) {
 	}
 }
 
-// Version is that of the client's first Initial.
+// Version is that of the side's first Initial.
 func (q *QUIC) Version() uint32 { return q.version }
 
-// Message is the ClientHello with its header, or nil.
+// Message is the hello with its header, or nil.
 func (q *QUIC) Message() []byte { return q.message }
 
 // Done tells that there is no more to be read.
@@ -83,7 +88,7 @@ func (q *QUIC) Size() int {
 func (q *QUIC) Drop() {
 	q.ended = true
 	q.a.drop()
-	q.keys, q.dcid = nil, nil
+	q.keys = nil
 }
 
 // splitInitial takes the first long-header packet off a datagram. isInitial is
@@ -129,12 +134,29 @@ func (q *QUIC) initial(p *initial) {
 			q.frames(payload)
 			return
 		}
-		if bytes.Equal(q.dcid, p.dcid) {
+		if bytes.Equal(q.dcid, q.idFor(p)) {
 			return
 		}
 	}
+	q.begin(p)
+}
+
+// idFor is the connection id that a packet's keys follow from.
+func (q *QUIC) idFor(p *initial) []byte {
+	if q.client != nil {
+		return q.client.dcid
+	}
+	return p.dcid
+}
+
+// begin reads a packet under keys that are new.
+func (q *QUIC) begin(p *initial) {
+	side := clientSide
+	if q.client != nil {
+		side = serverSide
+	}
 	v, _ := quicVersionOf(p.version)
-	keys, err := clientProtection(v, p.dcid)
+	keys, err := initialProtection(v, q.idFor(p), side)
 	if err != nil {
 		return
 	}
@@ -143,7 +165,7 @@ func (q *QUIC) initial(p *initial) {
 		return
 	}
 	q.a.drop()
-	q.keys, q.dcid, q.version = keys, bytes.Clone(p.dcid), p.version
+	q.keys, q.dcid, q.version = keys, bytes.Clone(q.idFor(p)), p.version
 	q.frames(payload)
 }
 
@@ -184,7 +206,11 @@ func (q *QUIC) read() {
 	if state == partial {
 		return
 	}
-	if state == whole && message[0] == KindClientHello {
+	kind := byte(KindClientHello)
+	if q.client != nil {
+		kind = KindServerHello
+	}
+	if state == whole && message[0] == kind {
 		q.message = bytes.Clone(message)
 	}
 	q.Drop()

@@ -41,7 +41,7 @@ func TestKeysAreThoseOfTheRFCs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, _ := quicVersionOf(c.version)
-			p, err := clientProtection(v, exampleID)
+			p, err := initialProtection(v, exampleID, clientSide)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,12 +81,16 @@ type piece struct{ from, to int }
 
 // seal makes an Initial packet of a client.
 func seal(t testing.TB, version uint32, dcid []byte, number byte, payload []byte) []byte {
+	return sealBy(t, clientSide, version, dcid, number, payload)
+}
+
+func sealBy(t testing.TB, side string, version uint32, dcid []byte, number byte, payload []byte) []byte {
 	t.Helper()
 	v, ok := quicVersionOf(version)
 	if !ok {
 		t.Fatalf("version %#x", version)
 	}
-	p, err := clientProtection(v, dcid)
+	p, err := initialProtection(v, dcid, side)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,6 +165,40 @@ func TestAHelloIsPutTogetherFromAnyPieces(t *testing.T) {
 			t.Errorf("message %x", q.Message())
 		}
 	})
+}
+
+// exampleServer is the packet of RFC 9001 appendix A.3, and what it holds.
+var (
+	exampleServer = unhex("cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb38cc5a99f5ede4cf73c3ec2493a1839b3dbcba3f6" +
+		"ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee")
+	exampleAnswer = unhex("020000560303eefce7f7b37ba1d1632e96677825ddf73988cfc79825df566dc5430b9a045a1200130100002e00330024001d00209d3c940d89690b84d08a60993c144eca" +
+		"684d1081287c834d5311bcf32bb9da1a002b00020304")
+)
+
+func TestTheServersHelloIsReadWithTheClientsID(t *testing.T) {
+	var client, server QUIC
+	server.Server(&client)
+	server.Datagram(exampleServer)
+	if server.Message() != nil {
+		t.Error("it is read without the client's id")
+	}
+	client.Datagram(seal(t, QUICv1, exampleID, 0, frames(exampleHello, piece{0, len(exampleHello)})))
+	server.Datagram(exampleServer)
+	if !bytes.Equal(server.Message(), exampleAnswer) {
+		t.Fatalf("message %x", server.Message())
+	}
+	if h, err := ParseServerHello(server.Message()); err != nil || h.Cipher != 0x1301 || h.Version != 0x0304 {
+		t.Errorf("%+v, %v", h, err)
+	}
+	for _, version := range []uint32{QUICv2, quicDraft29} {
+		var client, server QUIC
+		server.Server(&client)
+		client.Datagram(seal(t, version, exampleID, 0, frames(exampleHello, piece{0, len(exampleHello)})))
+		server.Datagram(sealBy(t, serverSide, version, exampleID, 0, frames(exampleAnswer, piece{40, len(exampleAnswer)}, piece{0, 40})))
+		if !bytes.Equal(server.Message(), exampleAnswer) {
+			t.Errorf("version %#x: message %x", version, server.Message())
+		}
+	}
 }
 
 func TestWhatIsNoInitialIsLeftAlone(t *testing.T) {

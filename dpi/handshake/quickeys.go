@@ -43,21 +43,27 @@ func quicVersionOf(version uint32) (quicVersion, bool) {
 	return quicVersion{}, false
 }
 
-// A protection is the keys of a client's Initial packets.
+// A protection is the keys of one side's Initial packets.
 type protection struct {
 	aead   cipher.AEAD
 	iv     []byte
 	header cipher.Block
 }
 
-// clientProtection derives the keys from the Destination Connection ID of the
-// client's first Initial.
-func clientProtection(v quicVersion, dcid []byte) (*protection, error) {
+// The sides of a connection, as the labels of their secrets name them.
+const (
+	clientSide = "client in"
+	serverSide = "server in"
+)
+
+// initialProtection derives a side's keys from the Destination Connection ID of
+// the client's first Initial.
+func initialProtection(v quicVersion, dcid []byte, side string) (*protection, error) {
 	initial, err := hkdf.Extract(sha256.New, dcid, v.salt)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := expandLabel(initial, "client in", sha256.Size)
+	secret, err := expandLabel(initial, side, sha256.Size)
 	if err != nil {
 		return nil, err
 	}

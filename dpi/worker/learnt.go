@@ -78,6 +78,7 @@ func (r *reading) fromClient(d *userspace.L7Details) {
 	d.TLSServerName = text(h.ServerName)
 	d.ALPNOffered = either(d.ALPNOffered, text(strings.Join(h.ALPN, ",")))
 	d.JA4 = either(d.JA4, h.JA4(r.transport))
+	d.TLSVersion = either(d.TLSVersion, versionName(h.Newest()))
 	switch {
 	case h.ECH:
 		d.EncryptedHello = "ECH"

@@ -23,8 +23,8 @@ const (
 // does not tell it, or not in every release.
 type reading struct {
 	streams   [2]handshake.Stream // by direction
-	quic      handshake.QUIC
-	version   uint32 // of the first QUIC long header
+	quic      [2]handshake.QUIC   // the client's, the server's
+	version   uint32              // of the first QUIC long header
 	transport handshake.Transport
 	client    *handshake.ClientHello
 	server    *handshake.ServerHello
@@ -44,7 +44,7 @@ func (r *reading) take(s *segment, reverse bool) {
 	case protocolTCP:
 		r.segment(s, reverse)
 	case protocolUDP:
-		r.datagram(s)
+		r.datagram(s, reverse)
 	}
 }
 
@@ -88,7 +88,7 @@ func (r *reading) hello(m []byte) {
 	}
 }
 
-func (r *reading) datagram(s *segment) {
+func (r *reading) datagram(s *segment, reverse bool) {
 	b := s.payload
 	switch {
 	case len(b) == 0:
@@ -102,7 +102,7 @@ func (r *reading) datagram(s *segment) {
 			r.client, r.transport = h, handshake.OverDTLS
 		}
 	case handshake.QUICVersion(b) != 0:
-		r.datagramQUIC(b)
+		r.datagramQUIC(b, reverse)
 	default:
 		r.datagramOfAnyPort(b)
 	}
@@ -123,17 +123,22 @@ func (r *reading) datagramOfAnyPort(b []byte) {
 	}
 }
 
-func (r *reading) datagramQUIC(b []byte) {
+func (r *reading) datagramQUIC(b []byte, reverse bool) {
 	if r.version == 0 {
 		r.version = handshake.QUICVersion(b)
 	}
-	if r.quic.Done() {
+	if reverse {
+		r.quic[1].Server(&r.quic[0])
+		r.quic[1].Datagram(b)
+		if m := r.quic[1].Message(); m != nil && r.server == nil {
+			r.hello(m)
+		}
 		return
 	}
-	r.quic.Datagram(b)
-	if m := r.quic.Message(); m != nil {
+	r.quic[0].Datagram(b)
+	if m := r.quic[0].Message(); m != nil && r.client == nil {
 		if h, err := handshake.ParseClientHello(m, false); err == nil {
-			r.client, r.transport, r.version = h, handshake.OverQUIC, r.quic.Version()
+			r.client, r.transport, r.version = h, handshake.OverQUIC, r.quic[0].Version()
 		}
 	}
 }
@@ -171,8 +176,10 @@ func (r *reading) size() (n int) {
 			n += r.streams[i].Size()
 		}
 	}
-	if !r.quic.Done() {
-		n += r.quic.Size()
+	for i := range r.quic {
+		if !r.quic[i].Done() {
+			n += r.quic[i].Size()
+		}
 	}
 	return n
 }
@@ -181,7 +188,8 @@ func (r *reading) size() (n int) {
 func (r *reading) drop() {
 	r.streams[0].Drop()
 	r.streams[1].Drop()
-	r.quic.Drop()
+	r.quic[0].Drop()
+	r.quic[1].Drop()
 }
 
 // readings are those that hold octets, the one fed last in front.

@@ -46,9 +46,9 @@ func tlsColumns() []Column {
 	return []Column{
 		learntText("tls_server_name", "TLS, DTLS, QUIC: the server's name as the client sends it, in full", itself, "",
 			func(d *userspace.L7Details) string { return d.TLSServerName }),
-		learntText("tls_version", "TLS, DTLS, QUIC: the version that the server chose, or else the client offers, as in TLSv1.3", itself+"; nDPI", "",
+		learntText("tls_version", "TLS, DTLS, QUIC: the version that the server chose, or else the client offers, as in TLSv1.3", since+since42, "",
 			func(d *userspace.L7Details) string { return d.TLSVersion }),
-		learntText("tls_cipher", "TLS, DTLS, QUIC: the cipher suite that the server chose, by its IANA name", since42, "",
+		learntText("tls_cipher", "TLS, DTLS, QUIC: the cipher suite that the server chose, by its IANA name", since+since42, "",
 			func(d *userspace.L7Details) string { return d.TLSCipher }),
 		learntText("tls_alpn_offered", "TLS, DTLS, QUIC: protocols that the client offers (ALPN), separated by commas", since+since46, "",
 			func(d *userspace.L7Details) string { return d.ALPNOffered }),
