@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test checks nocgo tests fuzz bench parity generate check-generate clean
+.PHONY: help setup build demo test checks nocgo tests fuzz bench parity parity-l7 parity-ndpireader generate check-generate clean
 
 # Looked up where it is used: setup may have installed it a line before.
 GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
@@ -28,7 +28,7 @@ T ?= 30s
 CAPTURES ?= ../shared/captures
 
 help: ## Tell what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing, through apt
 	@tools/setup/setup.sh
@@ -76,11 +76,24 @@ fuzz: setup ## Fuzz every target, each for T=30s
 shortfuzz: checks
 	@$(MAKE) --no-print-directory fuzz T=5s
 
+.PHONY: hostile
+hostile: T = 60s
+hostile: setup ## Show nDPI every truncation of captures, and anything for T=60s
+	WEIR_TRUNCATE=all $(GO) test -count=1 -timeout 60m -v -run '^Test(Every|Foreign)' ./dpi
+	$(GO) test -run '^$$' -fuzz '^FuzzSamples$$' -fuzztime $(T) -fuzzminimizetime 10x ./dpi
+
 bench: setup ## Print ratios of speed, measured side by side
 	$(GO) run ./tools/bench
 
 parity: setup ## Compare with nfstream's answers in CAPTURES
 	$(GO) run ./tools/parity $(CAPTURES)/nfstream $(CAPTURES)/cases
+
+# A folder of captures kept aside may hold the answers itself.
+parity-l7: setup ## Compare labels with nfstream's answers in CAPTURES, by 20 dissections and by 8
+	$(GO) run ./tools/parity -l7 $(firstword $(wildcard $(CAPTURES)/nfstream) $(CAPTURES))
+
+parity-ndpireader: setup ## Compare labels with ndpiReader's over testdata and CAPTURES
+	$(GO) run ./tools/parity -ndpireader testdata $(wildcard $(CAPTURES))
 
 generate: setup ## Compile the BPF objects anew
 	tools/setup/generate.sh

@@ -15,6 +15,11 @@ const volatile __u8 cfg_splt = 0;              /* at most SPLT_MAX */
 const volatile __u8 cfg_accounting = ACCOUNTING_LINK;
 const volatile __u8 cfg_point = 0;
 const volatile __u8 cfg_statistics = 0;
+const volatile __u8 cfg_tcp_statistics = 0;
+const volatile __u8 cfg_ip_statistics = 0;
+/* TCP connections end with FIN both ways or RST, and this long after that take
+ * no more packets. 0: they end by their timeouts only. */
+const volatile __u64 cfg_tcp_grace_ns = 0;
 const volatile __u8 cfg_decode_tunnels = 1;
 const volatile __u8 cfg_filter = 0; /* packet_filter() decides */
 /* Time, and optionally the original length, come with the frame as metadata:

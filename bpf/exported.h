@@ -4,6 +4,7 @@
 #ifndef WEIR_EXPORTED_H
 #define WEIR_EXPORTED_H
 
+#include "maps.h"
 #include "types.h"
 
 #define EXPORT_TYPE(kind, name) \
@@ -23,5 +24,9 @@ EXPORT_TYPE(enum, flow_end_reason);
 EXPORT_TYPE(enum, flow_direction_id);
 EXPORT_TYPE(enum, event_kind);
 EXPORT_TYPE(enum, sweep_mode);
+EXPORT_TYPE(enum, tcp_end);
+EXPORT_TYPE(enum, tcp_known);
+EXPORT_TYPE(enum, tcp_handshake);
+EXPORT_TYPE(enum, entry_state);
 
 #endif

@@ -5,6 +5,7 @@
 #define WEIR_RECORD_H
 
 #include "config.h"
+#include "tcp.h"
 #include "types.h"
 
 static __always_inline __u64 max_u64(__u64 a, __u64 b)
@@ -38,18 +39,36 @@ static __always_inline __u64 record_packets(const struct flow_record *r)
 	return r->dir[0].packets + r->dir[1].packets;
 }
 
-/* Why a packet at now_ns may not go into this record any more; END_NONE if it
- * may. Idle is tested before active, as the reference does. */
-static __always_inline __u8 record_expired(const struct flow_record *r, __u64 now_ns)
+/* Why the record would have to be closed at now_ns even without a packet: idle, or
+ * a TCP connection past its end and the grace after it. Where both are so, what
+ * came first is the reason, whenever somebody looks. */
+static __always_inline __u8 record_over(const struct flow_record *r, __u64 now_ns)
 {
-	if (reached(now_ns, record_last_ns(r), cfg_idle_ns))
-		return END_IDLE;
-	if (reached(now_ns, record_first_ns(r), cfg_active_ns))
-		return END_ACTIVE;
-	return END_NONE;
+	__u64 last_ns = record_last_ns(r);
+
+	if (cfg_tcp_grace_ns && r->tcp_end & TCP_END_REACHED &&
+	    reached(now_ns, r->ended_ns, cfg_tcp_grace_ns) &&
+	    reached(last_ns, r->ended_ns, cfg_tcp_grace_ns - cfg_idle_ns))
+		return END_OF_FLOW;
+	return reached(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
 }
 
-/* Forgets all that was counted, keeps who it was counted for. */
+/* Why the packet may not go into this record any more; END_NONE if it may. Idle
+ * is tested before active, as the reference does. A connection past its end is
+ * not split. */
+static __always_inline __u8 record_expired(const struct flow_record *r, const struct packet *p)
+{
+	__u8 reason = record_over(r, p->time_ns);
+	__u8 ended = cfg_tcp_grace_ns && r->tcp_end & TCP_END_REACHED;
+
+	if (reason != END_NONE)
+		return reason;
+	if (reached(p->time_ns, record_first_ns(r), cfg_active_ns))
+		return ended ? END_OF_FLOW : END_ACTIVE;
+	return ended && tcp_reopens(r, p) ? END_OF_FLOW : END_NONE;
+}
+
+/* Forgets what was counted, keeps whom it was counted for. */
 static __always_inline void record_clear(struct flow_record *r)
 {
 	r->end_reason = END_NONE;
@@ -63,10 +82,13 @@ static __always_inline void record_clear(struct flow_record *r)
 	r->splt_direction = 0;
 	__builtin_memset(r->splt_size, 0, sizeof(r->splt_size));
 	__builtin_memset(r->splt_iat_us, 0, sizeof(r->splt_iat_us));
+	tcp_clear(&r->tcp[0]);
+	tcp_clear(&r->tcp[1]);
+	__builtin_memset(r->ip, 0, sizeof(r->ip));
 }
 
 /* A new flow, whose direction is that of its first packet. The key is there
- * already, all else is zero. */
+ * already, what is counted is zero. */
 static __always_inline void record_open(struct flow_record *r, const struct packet *p,
 					__u64 flow_id)
 {
@@ -76,6 +98,17 @@ static __always_inline void record_open(struct flow_record *r, const struct pack
 	r->icmp_type = p->icmp_type;
 	r->icmp_code = p->icmp_code;
 	__builtin_memcpy(r->mac, p->mac, sizeof(r->mac));
+	__builtin_memcpy(r->outer_addr, p->outer_addr, sizeof(r->outer_addr));
+	r->outer_ip_version = p->outer_ip_version;
+	r->tunnel_key = p->tunnel_key;
+	r->tcp_end = 0;
+	r->handshake = 0;
+	r->syn_ack_direction = 0;
+	r->ended_ns = 0;
+	r->syn_ns = 0;
+	r->syn_ack_ns = 0;
+	r->ack_ns = 0;
+	__builtin_memset(r->tcp, 0, sizeof(r->tcp));
 }
 
 static __always_inline void sizes_update(struct flow_direction *d, __u32 size)
@@ -113,6 +146,19 @@ static __always_inline void splt_update(struct flow_record *r, __u64 number, __u
 	r->splt_size[number] = size;
 	r->splt_iat_us[number] = gap;
 	r->splt_direction |= direction << number;
+}
+
+/* first: of the direction. */
+static __always_inline void ip_update(struct ip_direction *d, const struct packet *p, int first)
+{
+	if (first || p->ttl < d->ttl_min)
+		d->ttl_min = p->ttl;
+	if (p->ttl > d->ttl_max)
+		d->ttl_max = p->ttl;
+	if (first || p->tos < d->tos_min)
+		d->tos_min = p->tos;
+	if (p->tos > d->tos_max)
+		d->tos_max = p->tos;
 }
 
 static __always_inline void direction_update(struct flow_direction *d, const struct packet *p,
@@ -157,6 +203,10 @@ static __always_inline int record_update(struct flow_record *r, const struct pac
 	r->fragments += p->fragment;
 	r->regressions += regression;
 	direction_update(&r->dir[direction], p, now_us);
+	if (cfg_ip_statistics)
+		ip_update(&r->ip[direction], p, r->dir[direction].packets == 1);
+	if ((cfg_tcp_statistics || cfg_tcp_grace_ns) && p->tcp_flags)
+		tcp_update(r, p, direction);
 	return regression;
 }
 

@@ -6,6 +6,7 @@ const StatusCount = int(WeirDecodeStatusSTATUS_COUNT)
 var statusNames = [StatusCount]string{
 	"ok", "link_truncated", "link_type", "arp", "llc", "not_ip", "vlan_depth", "mpls_depth",
 	"extension_depth", "ip_truncated", "ip_malformed", "transport_truncated", "tunnel_depth", "filtered",
+	"wifi",
 }
 
 // String names a status as the ledger does.

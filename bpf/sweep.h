@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Expiry of what no packet touches. In two phases: one sweep closes a record,
- * a later one deletes its entry, so that a packet in between finds the entry and
- * reuses it. Ring space is reserved before the record is closed: without space
+/* Expiry of what no packet touches: idle flows, ended connections. In two phases:
+ * one sweep closes a record, a later one deletes its entry, so that a packet in
+ * between finds the entry and reuses it. Ring space is reserved before the record is closed: without space
  * it stays open and nothing is lost.
  *
- * A sweep closes idle flows and never active ones: the next packet finds out
- * about the active timeout. So no flow's boundaries or end reason depend on when
+ * A sweep closes what is over and never splits what is active: the next packet finds
+ * out about the active timeout. So no flow's boundaries or end reason depend on when
  * a sweep ran. */
 #ifndef WEIR_SWEEP_H
 #define WEIR_SWEEP_H
@@ -28,8 +28,10 @@ static __always_inline __u8 sweep_pressure_reason(const struct flow_record *r,
 
 static __always_inline __u8 sweep_reason(const struct flow_record *r, const struct sweep *s)
 {
-	if (reached(s->now_ns, record_last_ns(r), cfg_idle_ns))
-		return END_IDLE;
+	__u8 reason = record_over(r, s->now_ns);
+
+	if (reason != END_NONE)
+		return reason;
 	if (s->mode == SWEEP_FORCED)
 		return END_FORCED;
 	if (s->mode == SWEEP_PRESSURE)

@@ -98,7 +98,7 @@ static __always_inline int entry_account_open(struct flow_entry *e, const struct
 
 	bpf_spin_lock(&e->lock);
 	if (e->state == ENTRY_OPEN && key_equal(&e->record.key, &p->key) &&
-	    record_expired(&e->record, p->time_ns) == END_NONE) {
+	    record_expired(&e->record, p) == END_NONE) {
 		l->regressions += entry_update(e, p, now_us, t);
 		done = 1;
 	}
@@ -122,7 +122,7 @@ static __always_inline int entry_account(struct flow_entry *e, const struct pack
 		goto out;
 	}
 	if (e->state == ENTRY_OPEN)
-		reason = record_expired(&e->record, p->time_ns);
+		reason = record_expired(&e->record, p);
 	if (reason != END_NONE) {
 		if (!event) {
 			result = ACCOUNT_EXPIRED;
@@ -167,11 +167,14 @@ static __always_inline int table_renew(struct flow_entry *e, const struct packet
  * another CPU and a sweep in between. */
 #define TABLE_TRIES 3
 
-/* Accounts a packet whatever state its entry is in, or says 0: no place. Kept
- * out of line, so that the common case stays small. */
-static __noinline int table_account_slow(const struct packet *p, __u64 now_us,
-					 struct ledger *l, struct sample_ticket *t)
+/* Accounts a packet whatever state its entry is in, or says 0: no place. Out of
+ * line, so that the common case stays small, and global, so that the verifier
+ * looks at it once and not for every way to get here. */
+__noinline int table_account_slow(const struct packet *p, __u64 now_us, struct ledger *l,
+				  struct sample_ticket *t)
 {
+	if (!p || !l || !t)
+		return 0;
 	for (int i = 0; i < TABLE_TRIES; i++) {
 		struct flow_entry *e = bpf_map_lookup_elem(&flows, &p->key);
 		int result;

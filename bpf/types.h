@@ -41,7 +41,10 @@ enum decode_status {
 	STATUS_TUNNEL_DEPTH = 12,
 	/* the user's filter did not match */
 	STATUS_FILTERED = 13,
-	STATUS_COUNT = 14,
+	/* 802.11 that shows no packet: no data, encrypted, aggregated, damaged, the
+	 * middle of a frame */
+	STATUS_WIFI = 14,
+	STATUS_COUNT = 15,
 };
 
 /* How the first bytes of a frame are to be read; numbers are pcap's DLT_*. */
@@ -105,7 +108,8 @@ struct flow_key {
 	__u16 port[2];
 	__u16 vlan_id;       /* innermost tag's id, 0 without a tag */
 	__u16 vlan_outer_id; /* outermost tag's id, 0 with fewer than two tags */
-	__u32 tunnel_key;    /* TEID, VNI, GRE key, … of the outermost tunnel */
+	__u32 tunnel_key;    /* VNI, GRE key, ERSPAN session of the outermost tunnel; 0
+			      * where each direction has a key of its own: TEID, L2TP */
 	__u8 protocol;
 	__u8 ip_version;     /* 4 or 6 */
 	__u8 tunnel_id;      /* enum tunnel_kind of the outermost tunnel */
@@ -120,13 +124,20 @@ struct packet {
 	__u32 octets;         /* size in the accounting mode */
 	__u32 payload_octets; /* what follows the transport header */
 	__u32 l3_offset;      /* of the innermost IP header, from the frame's start */
+	__u32 tcp_seq;        /* this and the next two for the TCP statistics only */
+	__u16 tcp_window;     /* as the header has it, unscaled */
+	__u16 tcp_mss;        /* of a SYN's option, 0 without one */
 	__u8 mac[2][6];       /* source, destination; zero where there are none */
 	__u8 src_end;         /* which end of the key sent it: 0 or 1 */
 	__u8 tcp_flags;       /* 0 unless a whole TCP header is there */
 	__u8 fragment;        /* 1: a later fragment, metered under ports 0 */
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 pad[7];
+	__u8 ttl;             /* TTL or hop limit; for the IP statistics only */
+	__u8 tos;             /* type of service or traffic class; likewise */
+	__u8 outer_ip_version; /* of the outermost tunnel's IP header; 0 without one */
+	__u8 outer_addr[2][16]; /* its source and destination, as in flow_key */
+	__u32 tunnel_key;     /* of the outermost tunnel, whether the flow key has it or not */
 };
 
 /* One direction of a biflow (RFC 5103). Sizes are in the accounting mode.
@@ -147,6 +158,51 @@ struct flow_direction {
 	__u32 iat_min_us; /* of packets-1 gaps; 0 before the second packet */
 	__u32 iat_max_us;
 	__u64 flags[TCP_FLAG_COUNT]; /* packets that had bit i of the flag byte */
+};
+
+/* What the TCP headers of one direction say. Of the sequence numbers the highest
+ * is kept, and the latest hole below it: what falls into the hole had not been
+ * seen before. All of it but the counters outlives an active split. */
+struct tcp_direction {
+	__u64 retransmitted; /* packets that brought nothing new */
+	__u64 out_of_order;  /* packets that came late, into the hole */
+	__u64 zero_window;   /* packets with a window of 0, but SYN, FIN and RST */
+	__u32 next_seq;      /* one past the highest sequence number */
+	__u32 hole_start;    /* numbers missing below it; none if start is end */
+	__u32 hole_end;
+	__u32 syn_seq;       /* of the latest SYN */
+	__u16 initial_window; /* of the first packet, unscaled */
+	__u16 mss;
+	__u8 known; /* enum tcp_known */
+	__u8 pad[3];
+};
+
+/* What of struct tcp_direction is known. */
+enum tcp_known {
+	TCP_KNOWN_NEXT = 1, /* next_seq and initial_window */
+	TCP_KNOWN_SYN = 2,  /* syn_seq */
+};
+
+/* Steps of a handshake that were seen. */
+enum tcp_handshake {
+	TCP_HANDSHAKE_SYN = 1,
+	TCP_HANDSHAKE_SYN_ACK = 2,
+	TCP_HANDSHAKE_ACK = 4,
+};
+
+/* What the IP headers of one direction say. */
+struct ip_direction {
+	__u8 ttl_min;
+	__u8 ttl_max;
+	__u8 tos_min;
+	__u8 tos_max;
+};
+
+/* How far a TCP connection has come to its end, as seen with cfg_tcp_end. */
+enum tcp_end {
+	TCP_END_FIN_FORWARD = 1,
+	TCP_END_FIN_REVERSE = 2,
+	TCP_END_REACHED = 4, /* both, or RST: ended_ns says when */
 };
 
 /* A flow record. The statistics are maintained only when asked for and are
@@ -170,6 +226,20 @@ struct flow_record {
 	__u32 splt_direction;         /* bit i: packet i was reverse */
 	__u32 splt_size[SPLT_MAX];
 	__u32 splt_iat_us[SPLT_MAX]; /* gap before packet i; 0 for the first */
+	__u8 outer_addr[2][16]; /* source, destination of the outermost tunnel */
+	__u8 outer_ip_version;  /* 0 without one; all of it of the first packet */
+	__u8 tcp_end;           /* enum tcp_end */
+	__u8 handshake;         /* enum tcp_handshake; for the TCP statistics */
+	__u8 syn_ack_direction; /* enum flow_direction_id */
+	__u32 tunnel_key; /* of the first packet, whether the flow key has it or not */
+	__u64 ended_ns; /* when TCP_END_REACHED was */
+	/* TCP statistics: the last SYN before the first SYN-ACK, the last SYN-ACK
+	 * before the ACK that answers it, that ACK; where handshake says so. */
+	__u64 syn_ns;
+	__u64 syn_ack_ns;
+	__u64 ack_ns;
+	struct tcp_direction tcp[2]; /* enum flow_direction_id */
+	struct ip_direction ip[2];   /* IP statistics */
 };
 
 /* Kinds of record in the ring buffer. */

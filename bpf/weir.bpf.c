@@ -38,6 +38,8 @@ static __always_inline void meter_frame(void *ctx, int is_xdp, void *data, void 
 		.link_type = cfg_link_type,
 		.accounting = cfg_accounting,
 		.decode_tunnels = cfg_decode_tunnels,
+		.tcp_statistics = cfg_tcp_statistics,
+		.ip_statistics = cfg_ip_statistics,
 		.point = cfg_point,
 	};
 	int status;
@@ -113,17 +115,9 @@ int weir_xdp_in(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
-/* Headers of a locally made packet may lie in page fragments. So many octets are
- * brought forward: Ethernet, tags, IPv6 with a few extensions, TCP. */
-#define SKB_HEADERS 160
-
-static __always_inline void skb_pull_headers(struct __sk_buff *ctx)
-{
-	__u32 want = ctx->len < SKB_HEADERS ? ctx->len : SKB_HEADERS;
-
-	if ((void *)(long)ctx->data + want > (void *)(long)ctx->data_end)
-		bpf_skb_pull_data(ctx, want);
-}
+/* What is read of a frame unless it turns out to be deep: Ethernet, all tags,
+ * SNAP, PPPoE and labels that are followed, IPv4 and TCP with all options. */
+#define SHALLOW_HEADERS_MAX (14 + 4 * 4 + 8 + 8 + 8 * 4 + 60 + 60)
 
 static __always_inline int meter_skb(struct __sk_buff *ctx)
 {
@@ -140,7 +134,7 @@ static __always_inline int meter_skb(struct __sk_buff *ctx)
 	l->observed_octets += p.frame_octets;
 	if (tags)
 		p.key.vlan_id = ctx->vlan_tci & 0xfff;
-	skb_pull_headers(ctx);
+	skb_pull(ctx, SHALLOW_HEADERS_MAX);
 	meter_frame(ctx, 0, (void *)(long)ctx->data, (void *)(long)ctx->data_end, tags, &p, l,
 		    &t);
 	if (cfg_samples && t.take) {

@@ -39,7 +39,8 @@ const (
 	WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED WeirDecodeStatus = 11
 	WeirDecodeStatusSTATUS_TUNNEL_DEPTH        WeirDecodeStatus = 12
 	WeirDecodeStatusSTATUS_FILTERED            WeirDecodeStatus = 13
-	WeirDecodeStatusSTATUS_COUNT               WeirDecodeStatus = 14
+	WeirDecodeStatusSTATUS_WIFI                WeirDecodeStatus = 14
+	WeirDecodeStatusSTATUS_COUNT               WeirDecodeStatus = 15
 )
 
 type WeirDpiDone struct {
@@ -49,6 +50,15 @@ type WeirDpiDone struct {
 	Part   uint32
 	Pad    uint32
 }
+
+type WeirEntryState uint32
+
+const (
+	WeirEntryStateENTRY_VACANT   WeirEntryState = 0
+	WeirEntryStateENTRY_OPEN     WeirEntryState = 1
+	WeirEntryStateENTRY_CLOSED   WeirEntryState = 2
+	WeirEntryStateENTRY_DELETING WeirEntryState = 3
+)
 
 type WeirEventKind uint32
 
@@ -121,25 +131,45 @@ type WeirFlowKey struct {
 }
 
 type WeirFlowRecord struct {
-	_             structs.HostLayout
-	Key           WeirFlowKey
-	FlowId        uint64
-	Part          uint32
-	SrcEnd        uint8
-	EndReason     uint8
-	IcmpType      uint8
-	IcmpCode      uint8
-	Fragments     uint64
-	Regressions   uint64
-	IatUs         uint64
-	IatSq         uint64
-	IatMinUs      uint32
-	IatMaxUs      uint32
-	Dir           [2]WeirFlowDirection
-	Mac           [2][6]uint8
-	SpltDirection uint32
-	SpltSize      [20]uint32
-	SpltIatUs     [20]uint32
+	_               structs.HostLayout
+	Key             WeirFlowKey
+	FlowId          uint64
+	Part            uint32
+	SrcEnd          uint8
+	EndReason       uint8
+	IcmpType        uint8
+	IcmpCode        uint8
+	Fragments       uint64
+	Regressions     uint64
+	IatUs           uint64
+	IatSq           uint64
+	IatMinUs        uint32
+	IatMaxUs        uint32
+	Dir             [2]WeirFlowDirection
+	Mac             [2][6]uint8
+	SpltDirection   uint32
+	SpltSize        [20]uint32
+	SpltIatUs       [20]uint32
+	OuterAddr       [2][16]uint8
+	OuterIpVersion  uint8
+	TcpEnd          uint8
+	Handshake       uint8
+	SynAckDirection uint8
+	TunnelKey       uint32
+	EndedNs         uint64
+	SynNs           uint64
+	SynAckNs        uint64
+	AckNs           uint64
+	Tcp             [2]WeirTcpDirection
+	Ip              [2]WeirIpDirection
+}
+
+type WeirIpDirection struct {
+	_      structs.HostLayout
+	TtlMin uint8
+	TtlMax uint8
+	TosMin uint8
+	TosMax uint8
 }
 
 type WeirLedger struct {
@@ -158,8 +188,8 @@ type WeirLedger struct {
 	Samples         uint64
 	SamplesLost     uint64
 	Regressions     uint64
-	IgnoredPackets  [14]uint64
-	IgnoredOctets   [14]uint64
+	IgnoredPackets  [15]uint64
+	IgnoredOctets   [15]uint64
 }
 
 type WeirLinkType uint32
@@ -181,20 +211,27 @@ const (
 )
 
 type WeirPacket struct {
-	_             structs.HostLayout
-	Key           WeirFlowKey
-	TimeNs        uint64
-	FrameOctets   uint32
-	Octets        uint32
-	PayloadOctets uint32
-	L3Offset      uint32
-	Mac           [2][6]uint8
-	SrcEnd        uint8
-	TcpFlags      uint8
-	Fragment      uint8
-	IcmpType      uint8
-	IcmpCode      uint8
-	Pad           [7]uint8
+	_              structs.HostLayout
+	Key            WeirFlowKey
+	TimeNs         uint64
+	FrameOctets    uint32
+	Octets         uint32
+	PayloadOctets  uint32
+	L3Offset       uint32
+	TcpSeq         uint32
+	TcpWindow      uint16
+	TcpMss         uint16
+	Mac            [2][6]uint8
+	SrcEnd         uint8
+	TcpFlags       uint8
+	Fragment       uint8
+	IcmpType       uint8
+	IcmpCode       uint8
+	Ttl            uint8
+	Tos            uint8
+	OuterIpVersion uint8
+	OuterAddr      [2][16]uint8
+	TunnelKey      uint32
 }
 
 type WeirPacketEvent struct {
@@ -249,6 +286,44 @@ const (
 	WeirSweepModeSWEEP_FORCED   WeirSweepMode = 2
 )
 
+type WeirTcpDirection struct {
+	_             structs.HostLayout
+	Retransmitted uint64
+	OutOfOrder    uint64
+	ZeroWindow    uint64
+	NextSeq       uint32
+	HoleStart     uint32
+	HoleEnd       uint32
+	SynSeq        uint32
+	InitialWindow uint16
+	Mss           uint16
+	Known         uint8
+	Pad           [3]uint8
+}
+
+type WeirTcpEnd uint32
+
+const (
+	WeirTcpEndTCP_END_FIN_FORWARD WeirTcpEnd = 1
+	WeirTcpEndTCP_END_FIN_REVERSE WeirTcpEnd = 2
+	WeirTcpEndTCP_END_REACHED     WeirTcpEnd = 4
+)
+
+type WeirTcpHandshake uint32
+
+const (
+	WeirTcpHandshakeTCP_HANDSHAKE_SYN     WeirTcpHandshake = 1
+	WeirTcpHandshakeTCP_HANDSHAKE_SYN_ACK WeirTcpHandshake = 2
+	WeirTcpHandshakeTCP_HANDSHAKE_ACK     WeirTcpHandshake = 4
+)
+
+type WeirTcpKnown uint32
+
+const (
+	WeirTcpKnownTCP_KNOWN_NEXT WeirTcpKnown = 1
+	WeirTcpKnownTCP_KNOWN_SYN  WeirTcpKnown = 2
+)
+
 type WeirTunnelKind uint32
 
 const (
@@ -281,6 +356,7 @@ const (
 	WeirVarCfgDecodeTunnels        = "cfg_decode_tunnels"
 	WeirVarCfgFilter               = "cfg_filter"
 	WeirVarCfgIdleNs               = "cfg_idle_ns"
+	WeirVarCfgIpStatistics         = "cfg_ip_statistics"
 	WeirVarCfgLinkType             = "cfg_link_type"
 	WeirVarCfgMetadataClock        = "cfg_metadata_clock"
 	WeirVarCfgPoint                = "cfg_point"
@@ -288,9 +364,12 @@ const (
 	WeirVarCfgSamples              = "cfg_samples"
 	WeirVarCfgSplt                 = "cfg_splt"
 	WeirVarCfgStatistics           = "cfg_statistics"
+	WeirVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
+	WeirVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirVarExportedAccounting      = "exported_accounting"
 	WeirVarExportedDecodeStatus    = "exported_decode_status"
 	WeirVarExportedDpiDone         = "exported_dpi_done"
+	WeirVarExportedEntryState      = "exported_entry_state"
 	WeirVarExportedEventKind       = "exported_event_kind"
 	WeirVarExportedFlowDirectionId = "exported_flow_direction_id"
 	WeirVarExportedFlowEndReason   = "exported_flow_end_reason"
@@ -301,6 +380,9 @@ const (
 	WeirVarExportedSampleEvent     = "exported_sample_event"
 	WeirVarExportedSweep           = "exported_sweep"
 	WeirVarExportedSweepMode       = "exported_sweep_mode"
+	WeirVarExportedTcpEnd          = "exported_tcp_end"
+	WeirVarExportedTcpHandshake    = "exported_tcp_handshake"
+	WeirVarExportedTcpKnown        = "exported_tcp_known"
 	WeirVarExportedTunnelKind      = "exported_tunnel_kind"
 )
 
@@ -373,6 +455,7 @@ type WeirVariableSpecs struct {
 	CfgDecodeTunnels        *ebpf.VariableSpec `ebpf:"cfg_decode_tunnels"`
 	CfgFilter               *ebpf.VariableSpec `ebpf:"cfg_filter"`
 	CfgIdleNs               *ebpf.VariableSpec `ebpf:"cfg_idle_ns"`
+	CfgIpStatistics         *ebpf.VariableSpec `ebpf:"cfg_ip_statistics"`
 	CfgLinkType             *ebpf.VariableSpec `ebpf:"cfg_link_type"`
 	CfgMetadataClock        *ebpf.VariableSpec `ebpf:"cfg_metadata_clock"`
 	CfgPoint                *ebpf.VariableSpec `ebpf:"cfg_point"`
@@ -380,9 +463,12 @@ type WeirVariableSpecs struct {
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
+	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
+	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.VariableSpec `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.VariableSpec `ebpf:"exported_dpi_done"`
+	ExportedEntryState      *ebpf.VariableSpec `ebpf:"exported_entry_state"`
 	ExportedEventKind       *ebpf.VariableSpec `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.VariableSpec `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.VariableSpec `ebpf:"exported_flow_end_reason"`
@@ -393,6 +479,9 @@ type WeirVariableSpecs struct {
 	ExportedSampleEvent     *ebpf.VariableSpec `ebpf:"exported_sample_event"`
 	ExportedSweep           *ebpf.VariableSpec `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.VariableSpec `ebpf:"exported_sweep_mode"`
+	ExportedTcpEnd          *ebpf.VariableSpec `ebpf:"exported_tcp_end"`
+	ExportedTcpHandshake    *ebpf.VariableSpec `ebpf:"exported_tcp_handshake"`
+	ExportedTcpKnown        *ebpf.VariableSpec `ebpf:"exported_tcp_known"`
 	ExportedTunnelKind      *ebpf.VariableSpec `ebpf:"exported_tunnel_kind"`
 }
 
@@ -442,6 +531,7 @@ type WeirVariables struct {
 	CfgDecodeTunnels        *ebpf.Variable `ebpf:"cfg_decode_tunnels"`
 	CfgFilter               *ebpf.Variable `ebpf:"cfg_filter"`
 	CfgIdleNs               *ebpf.Variable `ebpf:"cfg_idle_ns"`
+	CfgIpStatistics         *ebpf.Variable `ebpf:"cfg_ip_statistics"`
 	CfgLinkType             *ebpf.Variable `ebpf:"cfg_link_type"`
 	CfgMetadataClock        *ebpf.Variable `ebpf:"cfg_metadata_clock"`
 	CfgPoint                *ebpf.Variable `ebpf:"cfg_point"`
@@ -449,9 +539,12 @@ type WeirVariables struct {
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
+	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
+	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.Variable `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.Variable `ebpf:"exported_dpi_done"`
+	ExportedEntryState      *ebpf.Variable `ebpf:"exported_entry_state"`
 	ExportedEventKind       *ebpf.Variable `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.Variable `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.Variable `ebpf:"exported_flow_end_reason"`
@@ -462,6 +555,9 @@ type WeirVariables struct {
 	ExportedSampleEvent     *ebpf.Variable `ebpf:"exported_sample_event"`
 	ExportedSweep           *ebpf.Variable `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.Variable `ebpf:"exported_sweep_mode"`
+	ExportedTcpEnd          *ebpf.Variable `ebpf:"exported_tcp_end"`
+	ExportedTcpHandshake    *ebpf.Variable `ebpf:"exported_tcp_handshake"`
+	ExportedTcpKnown        *ebpf.Variable `ebpf:"exported_tcp_known"`
 	ExportedTunnelKind      *ebpf.Variable `ebpf:"exported_tunnel_kind"`
 }
 

@@ -3,30 +3,40 @@
 // object's BTF, so that there is one definition of each, in types.h.
 package bpf
 
-import "github.com/cilium/ebpf"
+import (
+	"time"
+
+	"github.com/cilium/ebpf"
+)
 
 // The wire types under the names that the rest of weir uses.
 type (
-	Key         = WeirFlowKey
-	Packet      = WeirPacket
-	Direction   = WeirFlowDirection
-	Record      = WeirFlowRecord
-	LedgerCount = WeirLedger
-	Sweep       = WeirSweep
-	DPIDone     = WeirDpiDone
-	RecordEvent = WeirRecordEvent
-	PacketEvent = WeirPacketEvent
-	SampleEvent = WeirSampleEvent
-	Status      = WeirDecodeStatus
-	LinkType    = WeirLinkType
-	Accounting  = WeirAccounting
-	TunnelKind  = WeirTunnelKind
-	EndReason   = WeirFlowEndReason
+	Key          = WeirFlowKey
+	Packet       = WeirPacket
+	Direction    = WeirFlowDirection
+	TCPDirection = WeirTcpDirection
+	IPDirection  = WeirIpDirection
+	Record       = WeirFlowRecord
+	LedgerCount  = WeirLedger
+	Sweep        = WeirSweep
+	DPIDone      = WeirDpiDone
+	RecordEvent  = WeirRecordEvent
+	PacketEvent  = WeirPacketEvent
+	SampleEvent  = WeirSampleEvent
+	Status       = WeirDecodeStatus
+	LinkType     = WeirLinkType
+	Accounting   = WeirAccounting
+	TunnelKind   = WeirTunnelKind
+	EndReason    = WeirFlowEndReason
 )
 
 // SPLTMax is the number of packets whose direction, size and gap a record can
 // hold.
 const SPLTMax = len(Record{}.SpltSize)
+
+// TCPGrace is how long a TCP connection that has come to its end still takes
+// packets: acknowledgements, and what was under way.
+const TCPGrace = 2 * time.Second
 
 // A Point is an observation point: an interface under observation. Index is
 // what records carry in Key.Point.
@@ -41,6 +51,7 @@ type Point struct {
 // unless it says so.
 type Handles struct {
 	Events  *ebpf.Map     // the ring buffer
+	Flows   *ebpf.Map     // the flow table, to be read only
 	Ledgers *ebpf.Map     // counters, one entry an observation point
 	Sweep   *ebpf.Program // closes and deletes; run by test-run, never attached
 	DPIDone *ebpf.Program // stops samples of a flow; run by test-run

@@ -147,6 +147,11 @@ func openMeter(t testing.TB, path string, w *dpi.Worker, tunnels bool) *userspac
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if l := m.Ledger(); l.Check() != nil {
+			t.Errorf("%s: %v", path, l.Check())
+		}
+	})
 	return m
 }
 

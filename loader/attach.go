@@ -180,6 +180,7 @@ func (a *Attachment) Handles() bpf.Handles {
 	first := a.instances[0]
 	h := bpf.Handles{
 		Events:  first.maps[bpf.WeirMapEvents],
+		Flows:   first.maps[bpf.WeirMapFlows],
 		Ledgers: first.maps[bpf.WeirMapLedgers],
 		Sweep:   first.programs[bpf.WeirProgWeirSweep],
 		DPIDone: first.programs[bpf.WeirProgWeirDpiDone],

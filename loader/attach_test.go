@@ -323,6 +323,9 @@ func TestAnInterfaceDeletedWhileObservedCostsNoFlow(t *testing.T) {
 	if n != 4 {
 		t.Errorf("%d flows, want 4", n)
 	}
+	if l := c.Ledger(); l.Check() != nil {
+		t.Errorf("%v\n%+v", l.Check(), l)
+	}
 	if _, _, err := a.Counters(); err == nil {
 		t.Error("the counters of an interface that is gone are known")
 	}

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -92,6 +93,10 @@ func (o *Options) programs(p *port, first bool) map[string]bool {
 
 func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf.LinkType) error {
 	c := &o.Config
+	var grace time.Duration
+	if c.TCPEnd {
+		grace = bpf.TCPGrace
+	}
 	for name, value := range map[string]any{
 		bpf.WeirVarCfgIdleNs:        uint64(c.IdleTimeout),
 		bpf.WeirVarCfgActiveNs:      uint64(c.ActiveTimeout),
@@ -102,6 +107,9 @@ func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf
 		bpf.WeirVarCfgAccounting:    uint8(c.Accounting),
 		bpf.WeirVarCfgPoint:         uint8(point),
 		bpf.WeirVarCfgStatistics:    c.Statistics,
+		bpf.WeirVarCfgTcpStatistics: c.TCPStatistics,
+		bpf.WeirVarCfgIpStatistics:  c.IPStatistics,
+		bpf.WeirVarCfgTcpGraceNs:    uint64(grace),
 		bpf.WeirVarCfgDecodeTunnels: c.DecodeTunnels,
 		bpf.WeirVarCfgFilter:        o.Filter != nil,
 	} {

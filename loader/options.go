@@ -50,6 +50,9 @@ type Config struct {
 	ActiveTimeout time.Duration
 	Accounting    bpf.Accounting
 	Statistics    bool
+	TCPStatistics bool
+	IPStatistics  bool
+	TCPEnd        bool
 	SPLT          int
 	Samples       int
 	SampleOctets  int

@@ -15,12 +15,23 @@ type clock struct {
 	read     func(id int32) int64 // nanoseconds of a CLOCK_*
 	learnt   bool
 	domain   int64 // the programs' clock less this process's
+	apart    int64 // wall clock less this process's
 	offset   int64 // wall clock less the programs' clock, in whole microseconds
 	measured int64 // when, by this process's monotonic clock
+	doubt    int64 // how far off apart may be: half of what measuring took
+
+	jumps  uint64        // times that the wall clock was set meanwhile
+	jumped time.Duration // by how much in all, whichever way
 }
 
-// clockInterval is how often the offset is measured.
-const clockInterval = time.Second
+const (
+	// clockInterval is how often the offset is measured.
+	clockInterval = time.Second
+	// clockJump is by how much the wall clock must move against the monotonic one,
+	// beyond what measuring leaves open, to have been set. What adjusts it gently
+	// moves it less in an interval.
+	clockJump = 5 * time.Millisecond
+)
 
 func newClock() clock { return clock{read: readClock} }
 
@@ -44,8 +55,11 @@ func (c *clock) learn(before, program, after int64) {
 	case !c.learnt || difference < c.domain:
 		c.domain = difference
 	}
-	if !c.learnt || after-c.measured >= int64(clockInterval) {
+	switch {
+	case !c.learnt:
 		c.measure()
+	case after-c.measured >= int64(clockInterval):
+		c.follow()
 	}
 	c.learnt = true
 }
@@ -64,11 +78,24 @@ func (c *clock) measure() {
 		after := c.monotonic()
 		if least < 0 || after-before < least {
 			least = after - before
-			c.offset = wall - (before + least/2) - c.domain
+			c.apart = wall - (before + least/2)
 		}
 		c.measured = after
 	}
+	c.doubt = least / 2
+	c.offset = c.apart - c.domain
 	c.offset -= c.offset % int64(time.Microsecond)
+}
+
+// follow measures again, and notes where the wall clock was set since.
+func (c *clock) follow() {
+	before, doubt := c.apart, c.doubt
+	c.measure()
+	moved := time.Duration(c.apart - before).Abs()
+	if moved > clockJump+time.Duration(doubt+c.doubt) {
+		c.jumps++
+		c.jumped += moved
+	}
 }
 
 // wall converts a time of the programs.

@@ -7,12 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fakeTime is the clocks of a machine whose readings take a microsecond each.
-type fakeTime struct{ wall, monotonic int64 }
+// fakeTime is the clocks of a machine whose readings take a microsecond each,
+// those of the wall clock by late more.
+type fakeTime struct {
+	wall, monotonic int64
+	late            time.Duration
+}
 
 func (f *fakeTime) read(id int32) int64 {
-	f.wall += 1000
-	f.monotonic += 1000
+	f.pass(time.Microsecond)
+	if id == unix.CLOCK_REALTIME {
+		f.pass(f.late)
+	}
 	if id == unix.CLOCK_REALTIME {
 		return f.wall
 	}
@@ -73,6 +79,46 @@ func TestWallClockThatIsSetIsFollowedWithinASecond(t *testing.T) {
 	f.run(&c, 0, 0, 0)
 	if off := f.wall - int64(c.wall(uint64(f.monotonic))); off > 2000 || off < -2000 {
 		t.Errorf("%v off", time.Duration(off))
+	}
+}
+
+func TestAWallClockThatIsSetIsNoted(t *testing.T) {
+	for name, test := range map[string]struct {
+		second func(*fakeTime) // what happens in each of ten seconds
+		jumps  uint64
+		jumped time.Duration
+	}{
+		"nothing happens":            {func(*fakeTime) {}, 0, 0},
+		"adjusted by 500 ppm":        {func(f *fakeTime) { f.wall += int64(500 * time.Microsecond) }, 0, 0},
+		"an hour on":                 {func(f *fakeTime) { f.wall += int64(time.Hour) }, 10, 10 * time.Hour},
+		"an hour back":               {func(f *fakeTime) { f.wall -= int64(time.Hour) }, 10, 10 * time.Hour},
+		"read late once in a while":  {func(f *fakeTime) { f.late = 20*time.Millisecond - f.late }, 0, 0},
+		"set by 6 ms, more than 5":   {func(f *fakeTime) { f.wall += int64(6 * time.Millisecond) }, 10, 60 * time.Millisecond},
+		"set by 4 ms, which is less": {func(f *fakeTime) { f.wall += int64(4 * time.Millisecond) }, 0, 0},
+	} {
+		f := &fakeTime{wall: 1e18, monotonic: 1e12}
+		c := clock{read: f.read}
+		f.run(&c, 0, 0, 0)
+		for range 10 {
+			f.pass(clockInterval)
+			test.second(f)
+			f.run(&c, 0, 0, 0)
+		}
+		if c.jumps != test.jumps || (c.jumped-test.jumped).Abs() > time.Millisecond {
+			t.Errorf("%s: %d jumps of %v in all, want %d of %v", name, c.jumps, c.jumped, test.jumps, test.jumped)
+		}
+	}
+}
+
+func TestLearningTheProgramsClockIsNoJump(t *testing.T) {
+	f := &fakeTime{wall: 1e18, monotonic: 1e12}
+	c := clock{read: f.read}
+	for _, entry := range []time.Duration{time.Second, 300 * time.Millisecond, 10 * time.Millisecond, 0} {
+		f.run(&c, int64(time.Hour), entry, 0)
+		f.pass(clockInterval)
+	}
+	if c.jumps != 0 {
+		t.Errorf("%d jumps, %v", c.jumps, c.jumped)
 	}
 }
 

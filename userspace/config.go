@@ -19,6 +19,14 @@ type Config struct {
 	Accounting bpf.Accounting
 	// Statistics turns on size, inter-arrival and flag statistics.
 	Statistics bool
+	// TCPStatistics turns on what the TCP headers say: round-trip times of the
+	// handshake, retransmitted, late and zero-window packets, initial window, MSS.
+	TCPStatistics bool
+	// IPStatistics turns on the range of TTL and type of service.
+	IPStatistics bool
+	// TCPEnd closes the flow of a TCP connection bpf.TCPGrace after it has ended: FIN
+	// both ways, or RST. A SYN opens another at once.
+	TCPEnd bool
 	// SPLT is the number of packets in the first-N vectors, at most bpf.SPLTMax.
 	SPLT int
 	// Samples is how many packets of a flow are sampled for classification,
@@ -66,7 +74,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// maxFlowsMax is 12 GB of flow table.
+// maxFlowsMax is 14 GB of flow table.
 const maxFlowsMax = 1 << 24
 
 // SampleOctetsMax is the longest sample that the ring buffer carries.

@@ -27,6 +27,8 @@ type Consumer struct {
 	// same rules.
 	overflow     *table
 	overflowOpen Count
+	held         heldParts
+	joined       bpf.Record // the latest record that was merged
 	points       map[uint8]string
 	sampled      sampledFlows
 
@@ -51,18 +53,22 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure consumer: %w", err)
 	}
+	if h.Events == nil || h.Flows == nil || h.Ledgers == nil || h.Sweep == nil || h.DPIDone == nil {
+		return nil, errors.New("read a running meter: its handles are incomplete: take them from loader.Attachment.Handles")
+	}
 	ring, err := ringbuf.NewReader(h.Events)
 	if err != nil {
 		return nil, fmt.Errorf("read ring buffer: %w", err)
 	}
-	c := &Consumer{handles: h, options: o, ring: ring, points: map[uint8]string{}, sampled: newSampledFlows()}
+	c := &Consumer{handles: h, options: o, ring: ring, points: map[uint8]string{}, sampled: newSampledFlows(),
+		held: newHeldParts()}
 	for _, p := range h.Points {
 		c.points[p.Index] = p.Name
 	}
 	c.sweeper = newSweeper(h.Sweep, o.config.IdleTimeout)
 	bounded := o.config
 	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
-	c.overflow = newTable(&bounded, c.deliverOverflow, func(uint64) {})
+	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
 	c.overflow.flowIDs = overflowFlowIDs
 	return c, nil
 }
@@ -72,8 +78,8 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 const overflowFlowIDs = 1 << 63
 
 // overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
-// is handed out early: under a flood most of them have one packet anyhow.
-const overflowMaxFlows = 4096
+// is closed early: under a flood most of them have one packet anyhow.
+const overflowMaxFlows = 32768
 
 // Close releases the ring buffer's mapping. It must not be called during the
 // iteration.
@@ -149,6 +155,7 @@ func (c *Consumer) detach() error {
 func (c *Consumer) drain() error {
 	err := errors.Join(c.closeAll(), c.empty())
 	c.overflow.drain()
+	c.releaseAll()
 	return err
 }
 
@@ -206,6 +213,7 @@ func (c *Consumer) pollCounted(deadline time.Time) (n int, err error) {
 	for n < pollEvents && !c.stopped {
 		err := c.ring.ReadInto(&record)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.held.emptied++
 			return n, nil
 		}
 		if err != nil {
@@ -224,5 +232,5 @@ func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
 		return err
 	}
 	c.overflow.advance(c.sweeper.last.NowNs)
-	return nil
+	return c.tendHeld()
 }

@@ -59,8 +59,14 @@ func eventAs[T any](raw []byte) *T {
 // record hands out a record that the kernel closed.
 func (c *Consumer) record(r *bpf.Record) {
 	c.sampled.forget(r.FlowId, r.Part)
+	if len(c.overflow.due) > 0 { // some of it may belong to this record
+		c.overflow.handOut()
+	}
+	if c.stopped {
+		return // nobody takes it: it has not been read
+	}
 	c.counted.Read = c.counted.Read.Plus(recordCount(r))
-	c.deliver(r)
+	c.deliver(c.merged(r))
 }
 
 // packet meters a packet that travelled alone.
@@ -70,38 +76,44 @@ func (c *Consumer) packet(p *bpf.Packet) {
 	c.overflowOpen.add(p.Octets)
 }
 
-func (c *Consumer) deliverOverflow(e *entry) bool {
+// closeOverflow takes a record that the table of packets metered here has closed.
+func (c *Consumer) closeOverflow(e *entry) bool {
 	if c.stopped {
 		return false
 	}
-	count := recordCount(&e.record)
-	c.overflowOpen.Packets -= count.Packets
-	c.overflowOpen.Octets -= count.Octets
-	c.counted.Read = c.counted.Read.Plus(count)
-	c.deliver(&e.record)
+	c.hold(&e.record)
 	return true
 }
 
-// deliver hands out a record in wall time. Where the caller has broken off the
-// record has been read and is not delivered, and the ledger says so.
+// deliver hands out a record in wall time. The caller has not broken off.
 func (c *Consumer) deliver(r *bpf.Record) {
-	if c.stopped {
-		return
-	}
 	c.counted.Delivered = c.counted.Delivered.Plus(recordCount(r))
 	c.counted.Flows++
 	if int(r.EndReason) < len(c.counted.EndReasons) {
 		c.counted.EndReasons[r.EndReason]++
 	}
 	c.flow = Flow{Record: *r, Interface: c.points[r.Key.Point]}
-	for i := range c.flow.Record.Dir {
-		if d := &c.flow.Record.Dir[i]; d.Packets > 0 {
+	c.toWall(&c.flow.Record)
+	c.stopped = !c.yield(&c.flow, nil)
+}
+
+// toWall converts the times of a record.
+func (c *Consumer) toWall(r *bpf.Record) {
+	for i := range r.Dir {
+		if d := &r.Dir[i]; d.Packets > 0 {
 			d.FirstNs = c.sweeper.clock.wall(d.FirstNs)
 			d.LastNs = c.sweeper.clock.wall(d.LastNs)
 			d.LastUs = d.LastNs / 1000
 		}
 	}
-	c.stopped = !c.yield(&c.flow, nil)
+	for bit, t := range [...]*uint64{&r.SynNs, &r.SynAckNs, &r.AckNs} {
+		if r.Handshake>>bit&1 != 0 {
+			*t = c.sweeper.clock.wall(*t)
+		}
+	}
+	if r.TcpEnd&tcpEndReached != 0 {
+		r.EndedNs = c.sweeper.clock.wall(r.EndedNs)
+	}
 }
 
 func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {

@@ -116,6 +116,11 @@ func TestDamageIsToldHoweverOftenTheCallerBreaksOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		if l := m.Ledger(); l.Check() != nil {
+			t.Error(l.Check())
+		}
+	}()
 	flows, told := 0, 0
 	for range 6 {
 		for f, err := range m.Flows(t.Context()) {

@@ -74,5 +74,6 @@ func (c *Consumer) publish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.published, c.brokenOff = c.counted, c.stopped
+	c.published.ClockJumps, c.published.ClockJumped = c.sweeper.clock.jumps, c.sweeper.clock.jumped
 	c.published.Open = c.overflowOpen.Plus(Count{c.sweeper.last.PacketsOpen, c.sweeper.last.OctetsOpen})
 }

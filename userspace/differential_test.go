@@ -98,11 +98,11 @@ type frame struct {
 	*userspace.CapturedPacket
 }
 
-// TestDecodersAgreeOnEveryFrame gives each frame to the kernel's decoder and to
+// TestF1DecodersAgreeOnEveryFrame gives each frame to the kernel's decoder and to
 // Go's. An idle timeout shorter than the gaps makes every packet a record of its
 // own, which shows all that was decoded; its sample shows where the IP header
 // was found.
-func TestDecodersAgreeOnEveryFrame(t *testing.T) {
+func TestF1DecodersAgreeOnEveryFrame(t *testing.T) {
 	frames, total, short := map[uint32][]frame{}, 0, 0
 	for _, path := range captures(t) {
 		byLink, s := load(t, path)
@@ -133,9 +133,9 @@ const batch = 4096
 
 func decodersAgree(t *testing.T, link uint32, mode bpf.Accounting, list []frame) {
 	t.Helper()
-	k := bpftest.New(t, bpftest.Options{LinkType: link, Accounting: mode, Statistics: true, Samples: 1, SampleOctets: 256, IdleNs: 1, MaxFlows: 8192})
+	k := bpftest.New(t, bpftest.Options{LinkType: link, Accounting: mode, Statistics: true, TCPStatistics: true, IPStatistics: true, Samples: 1, SampleOctets: 256, IdleNs: 1, MaxFlows: 8192})
 	defer k.Close()
-	d := decode.Decoder{Accounting: mode, DecodeTunnels: true}
+	d := decode.Decoder{Accounting: mode, DecodeTunnels: true, TCPStatistics: true, IPStatistics: true}
 	var before bpf.LedgerCount
 	now := uint64(1000)
 	for part := range slices.Chunk(list, batch) {
@@ -199,7 +199,9 @@ func packetAgrees(t *testing.T, path string, r *bpf.Record, p *bpf.Packet, sampl
 	t.Helper()
 	d := &r.Dir[0]
 	if r.Key != p.Key || r.SrcEnd != p.SrcEnd || r.Mac != p.Mac || d.FirstNs != p.TimeNs || d.Octets != uint64(p.Octets) ||
-		r.IcmpType != p.IcmpType || r.IcmpCode != p.IcmpCode || r.Fragments != uint64(p.Fragment) {
+		r.IcmpType != p.IcmpType || r.IcmpCode != p.IcmpCode || r.Fragments != uint64(p.Fragment) ||
+		r.OuterAddr != p.OuterAddr || r.OuterIpVersion != p.OuterIpVersion || r.Ip[0].TtlMax != p.Ttl || r.Ip[0].TosMax != p.Tos ||
+		p.TcpFlags&4 == 0 && (r.Tcp[0].InitialWindow != p.TcpWindow || r.Tcp[0].Mss != p.TcpMss) {
 		t.Errorf("%s: kernel %+v\nGo %+v", path, r, p)
 	}
 	for bit, n := range d.Flags {
@@ -218,17 +220,19 @@ func packetAgrees(t *testing.T, path string, r *bpf.Record, p *bpf.Packet, sampl
 
 func cut(b []byte, n int) []byte { return b[:min(len(b), n)] }
 
-// TestMetersAgreeOnEveryCapture runs each capture with its own clock through the
+// TestF2MetersAgreeOnEveryCapture runs each capture with its own clock through the
 // kernel's meter and Go's, and compares the records as bytes.
-func TestMetersAgreeOnEveryCapture(t *testing.T) {
-	flows := 0
-	for _, path := range captures(t) {
-		byLink, _ := load(t, path)
-		for link, p := range byLink {
-			flows += metersAgree(t, path, link, p)
+func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
+	for _, tcpEnd := range []bool{false, true} {
+		flows := 0
+		for _, path := range captures(t) {
+			byLink, _ := load(t, path)
+			for link, p := range byLink {
+				flows += len(metersAgree(t, path, link, everything(tcpEnd), p))
+			}
 		}
+		t.Logf("%d records identical, connections end: %v", flows, tcpEnd)
 	}
-	t.Logf("%d records identical", flows)
 }
 
 // taken is a sample without the meter's own numbering of flows.
@@ -240,16 +244,64 @@ type taken struct {
 	data    string
 }
 
-func metersAgree(t *testing.T, path string, link uint32, p *packets) int {
+// everything is a configuration with all that a record can hold.
+func everything(tcpEnd bool) userspace.Config {
+	cfg := userspace.DefaultConfig()
+	cfg.Statistics, cfg.SPLT, cfg.Samples, cfg.MaxFlows = true, bpf.SPLTMax, 20, 16384
+	cfg.TCPStatistics, cfg.IPStatistics, cfg.TCPEnd = true, true, tcpEnd
+	return cfg
+}
+
+// kernelMeter is the kernel's meter of a configuration.
+func kernelMeter(t *testing.T, link uint32, cfg *userspace.Config) *bpftest.Meter {
 	t.Helper()
-	k := bpftest.New(t, bpftest.Options{LinkType: link, Statistics: true, SPLT: uint8(bpf.SPLTMax), Samples: 20, MaxFlows: 16384})
+	return bpftest.New(t, bpftest.Options{
+		LinkType: link, Accounting: cfg.Accounting, Statistics: cfg.Statistics, TCPStatistics: cfg.TCPStatistics,
+		IPStatistics: cfg.IPStatistics, TCPEnd: cfg.TCPEnd, SPLT: uint8(cfg.SPLT), Samples: uint8(cfg.Samples),
+		SampleOctets: uint32(cfg.SampleOctets), NoTunnels: !cfg.DecodeTunnels, MaxFlows: uint32(cfg.MaxFlows),
+		Set: map[string]any{bpf.WeirVarCfgIdleNs: uint64(cfg.IdleTimeout), bpf.WeirVarCfgActiveNs: uint64(cfg.ActiveTimeout)},
+	})
+}
+
+// metersAgree returns the records that both meters made of the packets, in the
+// order of their start.
+func metersAgree(t *testing.T, path string, link uint32, cfg userspace.Config, p *packets) []bpf.Record {
+	t.Helper()
+	k := kernelMeter(t, link, &cfg)
 	defer k.Close()
+	meterInKernel(t, path, k, p.list)
+	var kernelSamples []taken
+	for _, s := range k.Samples {
+		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, s.TimeNs, s.WireLength, string(s.Data)})
+	}
+	p.next = 0
+	records, samples := goRecords(t, path, cfg, p)
+	sortRecords(k.Records)
+	sortRecords(records)
+	if len(records) != len(k.Records) {
+		t.Errorf("%s: kernel %d records, Go %d", path, len(k.Records), len(records))
+		return nil
+	}
+	for i := range records {
+		if !bytes.Equal(recordBytes(&records[i]), recordBytes(&k.Records[i])) {
+			t.Errorf("%s record %d:\nkernel %+v\nGo     %+v", path, i, k.Records[i], records[i])
+		}
+	}
+	if !slices.Equal(samples, kernelSamples) {
+		t.Errorf("%s: kernel took %d samples, Go %d, or others", path, len(kernelSamples), len(samples))
+	}
+	return records
+}
+
+// meterInKernel shows the kernel's meter the packets at their own times. What an
+// older packet finds depends on what the running clock has already closed: the
+// Go meter looks before every packet, so here too.
+func meterInKernel(t *testing.T, path string, k *bpftest.Meter, list []userspace.CapturedPacket) {
+	t.Helper()
 	clock := uint64(0)
-	for i := range p.list {
-		c := &p.list[i]
+	for i := range list {
+		c := &list[i]
 		if c.TimeNs < clock {
-			// what an older packet finds depends on what the running clock has
-			// already closed: the Go meter looks before every packet, so here too
 			if _, err := k.Sweep(bpf.Sweep{NowNs: clock}); err != nil {
 				t.Fatal(err)
 			}
@@ -262,32 +314,10 @@ func metersAgree(t *testing.T, path string, link uint32, p *packets) int {
 	if err := k.Finish(clock); err != nil {
 		t.Fatal(err)
 	}
-	var kernelSamples []taken
-	for _, s := range k.Samples {
-		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, s.TimeNs, s.WireLength, string(s.Data)})
-	}
-	records, samples := goRecords(t, path, p)
-	sortRecords(k.Records)
-	sortRecords(records)
-	if len(records) != len(k.Records) {
-		t.Errorf("%s: kernel %d records, Go %d", path, len(k.Records), len(records))
-		return 0
-	}
-	for i := range records {
-		if !bytes.Equal(recordBytes(&records[i]), recordBytes(&k.Records[i])) {
-			t.Errorf("%s record %d:\nkernel %+v\nGo     %+v", path, i, k.Records[i], records[i])
-		}
-	}
-	if !slices.Equal(samples, kernelSamples) {
-		t.Errorf("%s: kernel took %d samples, Go %d, or others", path, len(kernelSamples), len(samples))
-	}
-	return len(records)
 }
 
-func goRecords(t *testing.T, path string, p *packets) (records []bpf.Record, samples []taken) {
+func goRecords(t *testing.T, path string, cfg userspace.Config, p *packets) (records []bpf.Record, samples []taken) {
 	t.Helper()
-	cfg := userspace.DefaultConfig()
-	cfg.Statistics, cfg.SPLT, cfg.Samples = true, bpf.SPLTMax, 20
 	m, err := userspace.NewMeter(p, userspace.WithConfig(cfg), userspace.WithSamples(func(s *userspace.Sample) {
 		samples = append(samples, taken{s.Number, s.Reverse, s.TimeNs, s.WireLength, string(s.Packet)})
 	}))

@@ -3,6 +3,7 @@ package userspace
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -64,6 +65,12 @@ type Ledger struct {
 	SamplesLost uint64
 	Regressions uint64 // packets older than the latest of their flow
 	EndReasons  [6]uint64
+
+	// ClockJumps is how often the wall clock was set while a Consumer ran, and
+	// ClockJumped by how much in all, whichever way. Flows delivered before and
+	// after have times of different clocks; durations and timeouts do not change.
+	ClockJumps  uint64
+	ClockJumped time.Duration
 }
 
 // IgnoredTotal adds up what was ignored, whatever the reason.

@@ -52,7 +52,12 @@ func NewMeter(packets PacketSource, opts ...Option) (*Meter, error) {
 	if m.config.Samples == 0 {
 		m.samples = nil
 	}
-	m.decoder = decode.Decoder{Accounting: o.config.Accounting, DecodeTunnels: o.config.DecodeTunnels}
+	m.decoder = decode.Decoder{
+		Accounting:    o.config.Accounting,
+		DecodeTunnels: o.config.DecodeTunnels,
+		TCPStatistics: o.config.TCPStatistics,
+		IPStatistics:  o.config.IPStatistics,
+	}
 	m.names = names{list: []string{""}, number: map[string]uint16{"": 0}}
 	m.stops.entries = map[uint64]uint32{}
 	m.table = newTable(&m.config, m.deliver, m.stops.forget)

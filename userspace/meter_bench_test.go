@@ -75,16 +75,13 @@ func BenchmarkMeter(b *testing.B) {
 
 func benchmarkMeter(b *testing.B, flows int, statistics bool) {
 	warm := 5 * flows
-	cfg := userspace.DefaultConfig()
-	cfg.Statistics = statistics
-	if statistics {
-		cfg.SPLT = 20
-	}
 	source := &warming{traffic: newTraffic(flows, warm+b.N), warm: warm, reset: b.ResetTimer, stop: b.StopTimer}
-	m, err := userspace.NewMeter(source, userspace.WithConfig(cfg))
-	if err != nil {
-		b.Fatal(err)
-	}
+	m := meterOf(b, source, func(c *userspace.Config) {
+		c.Statistics = statistics
+		if statistics {
+			c.SPLT = 20
+		}
+	})
 	b.ReportAllocs()
 	if drain(b, m) == 0 {
 		b.Fatal("no flows")

@@ -58,6 +58,7 @@ func reply(p userspace.CapturedPacket) userspace.CapturedPacket {
 	return p
 }
 
+// meterOf is a meter whose ledger must close at the end of the test.
 func meterOf(tb testing.TB, source userspace.PacketSource, change func(*userspace.Config), opts ...userspace.Option) *userspace.Meter {
 	tb.Helper()
 	cfg := userspace.DefaultConfig()
@@ -68,6 +69,7 @@ func meterOf(tb testing.TB, source userspace.PacketSource, change func(*userspac
 	if err != nil {
 		tb.Fatal(err)
 	}
+	tb.Cleanup(func() { closed(tb, m) })
 	return m
 }
 
@@ -77,11 +79,13 @@ func brief(f *userspace.Flow) string {
 		float64(userspace.FirstNs(&f.Record))/1e9, float64(userspace.LastNs(&f.Record))/1e9)
 }
 
-func closed(t *testing.T, m *userspace.Meter) userspace.Ledger {
-	t.Helper()
+// closed is the ledger, which must close. A meter of meterOf is asked at the end
+// of its test in any case.
+func closed(tb testing.TB, m *userspace.Meter) userspace.Ledger {
+	tb.Helper()
 	l := m.Ledger()
 	if err := l.Check(); err != nil {
-		t.Error(err)
+		tb.Error(err)
 	}
 	return l
 }

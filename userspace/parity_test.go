@@ -71,7 +71,7 @@ var deliberate = map[string]string{
 	"sll2.default":                      "SLL2 is read",
 	"time_backwards.statistical_splt_3": "times are not clamped to the latest of other flows",
 	"dhcp_big_endian.pcapng":            "its times, of the year 152000, do not fit in nanoseconds",
-	"capwap.pcap":                       "CAPWAP is not decoded",
+	"capwap.pcap":                       "a CAPWAP frame that holds no data is not taken for IP",
 }
 
 func answerOf(f *userspace.Flow) answer {

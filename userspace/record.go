@@ -11,32 +11,65 @@ import (
 
 // rules is the part of the configuration that records are kept by.
 type rules struct {
-	idleNs     uint64
-	activeNs   uint64
-	statistics bool
-	splt       uint64
+	idleNs        uint64
+	activeNs      uint64
+	graceNs       uint64 // of ended TCP connections; 0: they do not end
+	statistics    bool
+	tcpStatistics bool
+	ipStatistics  bool
+	splt          uint64
 }
 
 func newRules(c *Config) rules {
-	return rules{
-		idleNs:     uint64(c.IdleTimeout),
-		activeNs:   uint64(c.ActiveTimeout),
-		statistics: c.Statistics,
-		splt:       uint64(c.SPLT),
+	u := rules{
+		idleNs:        uint64(c.IdleTimeout),
+		activeNs:      uint64(c.ActiveTimeout),
+		statistics:    c.Statistics,
+		tcpStatistics: c.TCPStatistics,
+		ipStatistics:  c.IPStatistics,
+		splt:          uint64(c.SPLT),
 	}
+	if c.TCPEnd {
+		u.graceNs = uint64(bpf.TCPGrace)
+	}
+	return u
 }
 
 // reached compares by the sign of the difference: an older packet never expires
 // anything.
 func reached(now, since, timeout uint64) bool { return int64(now-since) >= int64(timeout) }
 
-// expired says why a packet at nowNs may not go into the record any more;
-// END_NONE if it may. Idle is tested before active, as the reference does.
-func (u *rules) expired(r *bpf.Record, nowNs uint64) bpf.EndReason {
+// ended says whether the record is of a TCP connection that has come to its end.
+func (u *rules) ended(r *bpf.Record) bool {
+	return u.graceNs > 0 && r.TcpEnd&tcpEndReached != 0
+}
+
+// over says why the record would have to be closed at nowNs even without a
+// packet: idle, or a TCP connection past its end and the grace after it. Where
+// both are so, what came first is the reason, whenever somebody looks.
+func (u *rules) over(r *bpf.Record, nowNs uint64) bpf.EndReason {
+	lastNs := LastNs(r)
 	switch {
-	case reached(nowNs, LastNs(r), u.idleNs):
+	case u.ended(r) && reached(nowNs, r.EndedNs, u.graceNs) && reached(lastNs, r.EndedNs, u.graceNs-u.idleNs):
+		return bpf.WeirFlowEndReasonEND_OF_FLOW
+	case reached(nowNs, lastNs, u.idleNs):
 		return bpf.WeirFlowEndReasonEND_IDLE
-	case reached(nowNs, FirstNs(r), u.activeNs):
+	}
+	return bpf.WeirFlowEndReasonEND_NONE
+}
+
+// expired says why the packet may not go into the record any more; END_NONE if it
+// may. Idle is tested before active, as the reference does. A connection past its
+// end is not split.
+func (u *rules) expired(r *bpf.Record, p *bpf.Packet) bpf.EndReason {
+	if reason := u.over(r, p.TimeNs); reason != bpf.WeirFlowEndReasonEND_NONE {
+		return reason
+	}
+	split := reached(p.TimeNs, FirstNs(r), u.activeNs)
+	switch {
+	case u.ended(r) && (split || tcpReopens(r, p)):
+		return bpf.WeirFlowEndReasonEND_OF_FLOW
+	case split:
 		return bpf.WeirFlowEndReasonEND_ACTIVE
 	}
 	return bpf.WeirFlowEndReasonEND_NONE
@@ -58,6 +91,10 @@ func recordOpen(r *bpf.Record, p *bpf.Packet, flowID uint64) {
 		IcmpType: p.IcmpType,
 		IcmpCode: p.IcmpCode,
 		Mac:      p.Mac,
+
+		OuterAddr:      p.OuterAddr,
+		OuterIpVersion: p.OuterIpVersion,
+		TunnelKey:      p.TunnelKey,
 	}
 }
 
@@ -72,6 +109,18 @@ func recordContinue(r *bpf.Record) {
 		IcmpType: r.IcmpType,
 		IcmpCode: r.IcmpCode,
 		Mac:      r.Mac,
+
+		OuterAddr:       r.OuterAddr,
+		OuterIpVersion:  r.OuterIpVersion,
+		TunnelKey:       r.TunnelKey,
+		TcpEnd:          r.TcpEnd,
+		Handshake:       r.Handshake,
+		SynAckDirection: r.SynAckDirection,
+		EndedNs:         r.EndedNs,
+		SynNs:           r.SynNs,
+		SynAckNs:        r.SynAckNs,
+		AckNs:           r.AckNs,
+		Tcp:             [2]bpf.TCPDirection{clearTCP(r.Tcp[0]), clearTCP(r.Tcp[1])},
 	}
 }
 
@@ -101,7 +150,23 @@ func (u *rules) update(r *bpf.Record, p *bpf.Packet) bool {
 		r.Regressions++
 	}
 	u.updateDirection(&r.Dir[direction], p, nowUs)
+	if u.ipStatistics {
+		updateIP(&r.Ip[direction], p, r.Dir[direction].Packets == 1)
+	}
+	if p.TcpFlags != 0 {
+		u.updateTCP(r, p, direction)
+	}
 	return regression
+}
+
+// updateIP is told whether the packet is the direction's first.
+func updateIP(d *bpf.IPDirection, p *bpf.Packet, first bool) {
+	if first {
+		*d = bpf.IPDirection{TtlMin: p.Ttl, TtlMax: p.Ttl, TosMin: p.Tos, TosMax: p.Tos}
+		return
+	}
+	d.TtlMin, d.TtlMax = min(d.TtlMin, p.Ttl), max(d.TtlMax, p.Ttl)
+	d.TosMin, d.TosMax = min(d.TosMin, p.Tos), max(d.TosMax, p.Tos)
 }
 
 // gapSince is 0 for a packet older than its predecessor.

@@ -8,8 +8,8 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// entry is one record in the table's memory. Its size is a multiple of a cache
-// line, with the record at its start: a packet touches five lines in a row.
+// entry is one record in the table's memory, with the fields that every packet
+// touches at its start.
 type entry struct {
 	record  bpf.Record
 	name    uint16 // of the interface, by the meter's numbering
@@ -23,13 +23,6 @@ type entry struct {
 type slot struct {
 	tag   uint32
 	entry uint32 // 0 is none
-}
-
-// link puts an entry into the order of the longest quiet. Links are kept apart
-// from the entries because moving one to the end touches three of them.
-type link struct {
-	prev, next uint32
-	seen       uint64 // the clock when the entry's last packet came
 }
 
 // dueRecord is a closed record waiting for those that expire at the same time.
@@ -49,21 +42,24 @@ const (
 )
 
 // table holds the open flows of a meter: entries in slabs, an index of open
-// addressing over them, and a list of them in the order of their last packet.
+// addressing over them, and lists of them in the order in which they are to be
+// closed.
 // Its memory is that of the most flows ever open at a time, at most maxFlows.
 //
 // The clock is the running maximum of packet times. A record is closed when it
 // is idle by it, counted from where the clock stood at the record's last packet:
 // so where a file's times run backwards, flows in its older part last as long as
-// in any other. With times in order this is the record's own last time.
+// in any other. With times in order this is the record's own last time. The same
+// goes for TCP connections that have ended.
 type table struct {
 	rules    rules
 	maxFlows int
 	seed     maphash.Seed // secret: no file can aim at one slot
 	slots    []slot
 	slabs    []*[slabEntries]entry
-	links    []link // by entry; 0 is the list's two ends
-	free     uint32 // a chain through next
+	quiet    order  // all, by their last packet
+	ended    order  // of TCP connections past their end, by when that was
+	free     uint32 // a chain through quiet's next
 	flows    int
 	flowIDs  uint64
 	clock    uint64
@@ -81,7 +77,8 @@ func newTable(c *Config, deliver func(*entry) bool, forget func(flowID uint64)) 
 		maxFlows: c.MaxFlows,
 		seed:     maphash.MakeSeed(),
 		slots:    make([]slot, minSlots),
-		links:    make([]link, 1),
+		quiet:    order{make([]link, 1)},
+		ended:    order{make([]link, 1)},
 		due:      make([]dueRecord, 0, dueMax),
 		deliver:  deliver,
 		forget:   forget,
@@ -96,32 +93,65 @@ func (t *table) advance(nowNs uint64) {
 		t.clock = nowNs
 		t.handOut()
 	}
-	for i := t.links[0].next; i != 0 && t.clock-t.links[i].seen >= t.rules.idleNs; i = t.links[0].next {
-		t.close(i, bpf.WeirFlowEndReasonEND_IDLE, t.links[i].seen+t.rules.idleNs)
+	for i, reason, atNs := t.over(); i != 0; i, reason, atNs = t.over() {
+		t.close(i, reason, atNs)
 	}
+}
+
+// over is the entry that is to be closed next by the clock, why and since when; 0
+// if there is none.
+func (t *table) over() (i uint32, reason bpf.EndReason, atNs uint64) {
+	if first := t.quiet.first(); first != 0 && t.clock-t.quiet.links[first].seen >= t.rules.idleNs {
+		i, reason, atNs = first, bpf.WeirFlowEndReasonEND_IDLE, t.quiet.links[first].seen+t.rules.idleNs
+	}
+	if first := t.ended.first(); first != 0 && t.clock-t.ended.links[first].seen >= t.rules.graceNs {
+		if at := t.ended.links[first].seen + t.rules.graceNs; i == 0 || at <= atNs {
+			i, reason, atNs = first, bpf.WeirFlowEndReasonEND_OF_FLOW, at
+		}
+	}
+	return i, reason, atNs
 }
 
 // account adds the packet to its flow, which it opens where there is none, and
 // says whether it is older than the flow's latest. The clock is past the
 // packet's time. The entry is valid until the next call.
 func (t *table) account(p *bpf.Packet, name uint16) (i uint32, regression bool) {
-	tag := uint32(maphash.Bytes(t.seed, keyBytes(&p.Key)))
+	tag := t.tag(&p.Key)
 	i = t.find(tag, &p.Key)
 	if i == 0 {
 		i = t.open(tag, p, name)
 	} else {
 		i = t.renew(i, p, name)
 	}
-	regression = t.rules.update(&t.entry(i).record, p)
-	t.touch(i)
+	r := &t.entry(i).record
+	ended := t.rules.ended(r)
+	regression = t.rules.update(r, p)
+	t.quiet.touch(i, t.clock)
+	if !ended && t.rules.ended(r) {
+		t.ended.add(i, t.clock)
+	}
 	return i, regression
+}
+
+// lookup is the entry of an open flow, 0 if it has none.
+func (t *table) lookup(key *bpf.Key) uint32 {
+	if t.flows == 0 {
+		return 0
+	}
+	return t.find(t.tag(key), key)
+}
+
+// take gives up an open flow without handing it out.
+func (t *table) take(i uint32) {
+	t.remove(i)
+	t.release(i)
 }
 
 // open inserts a new flow, at the cost of the longest quiet one if there is no
 // room.
 func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 	if t.flows >= t.maxFlows {
-		t.close(t.links[0].next, bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES, t.clock)
+		t.close(t.quiet.first(), bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES, t.clock)
 	}
 	i := t.allocate()
 	e := t.entry(i)
@@ -129,7 +159,7 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 	recordOpen(&e.record, p, t.flowIDs)
 	e.name, e.samples, e.dpiDone, e.tag = name, 0, false, tag
 	t.flows++
-	t.link(i)
+	t.quiet.add(i, t.clock)
 	t.insert(tag, i)
 	return i
 }
@@ -138,9 +168,12 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 // and opens the next.
 func (t *table) renew(i uint32, p *bpf.Packet, name uint16) uint32 {
 	e := t.entry(i)
-	switch t.rules.expired(&e.record, p.TimeNs) {
+	switch reason := t.rules.expired(&e.record, p); reason {
 	case bpf.WeirFlowEndReasonEND_IDLE:
-		t.close(i, bpf.WeirFlowEndReasonEND_IDLE, LastNs(&e.record)+t.rules.idleNs)
+		t.close(i, reason, LastNs(&e.record)+t.rules.idleNs)
+		return t.open(e.tag, p, name)
+	case bpf.WeirFlowEndReasonEND_OF_FLOW:
+		t.close(i, reason, min(e.record.EndedNs+t.rules.graceNs, p.TimeNs))
 		return t.open(e.tag, p, name)
 	case bpf.WeirFlowEndReasonEND_ACTIVE:
 		old := t.allocate()
@@ -162,7 +195,10 @@ func (t *table) close(i uint32, reason bpf.EndReason, atNs uint64) {
 func (t *table) remove(i uint32) {
 	e := t.entry(i)
 	t.delete(e.tag, i)
-	t.unlink(i)
+	t.quiet.remove(i)
+	if t.rules.ended(&e.record) {
+		t.ended.remove(i)
+	}
 	t.flows--
 	t.forget(e.record.FlowId)
 }
@@ -199,15 +235,20 @@ func (t *table) compareDue(a, b dueRecord) int {
 	)
 }
 
-// drain closes and hands out everything at the end of input: first what is idle
+// drain closes and hands out everything at the end of input: first what is over
 // by then, the rest as forced.
 func (t *table) drain() {
 	t.handOut()
-	for i := t.links[0].next; i != 0; i = t.links[0].next {
+	for i := t.quiet.first(); i != 0; i = t.quiet.first() {
 		r := &t.entry(i).record
-		end, atNs := bpf.WeirFlowEndReasonEND_FORCED, t.clock
-		if last := LastNs(r); reached(t.clock, last, t.rules.idleNs) {
-			end, atNs = bpf.WeirFlowEndReasonEND_IDLE, last+t.rules.idleNs
+		end, atNs := t.rules.over(r, t.clock), t.clock
+		switch end {
+		case bpf.WeirFlowEndReasonEND_NONE:
+			end = bpf.WeirFlowEndReasonEND_FORCED
+		case bpf.WeirFlowEndReasonEND_IDLE:
+			atNs = LastNs(r) + t.rules.idleNs
+		case bpf.WeirFlowEndReasonEND_OF_FLOW:
+			atNs = r.EndedNs + t.rules.graceNs
 		}
 		t.remove(i)
 		r.EndReason = uint8(end)
@@ -218,7 +259,7 @@ func (t *table) drain() {
 
 // held adds up what is in records that have not been handed out.
 func (t *table) held() (c Count) {
-	for i := t.links[0].next; i != 0; i = t.links[i].next {
+	for i := t.quiet.first(); i != 0; i = t.quiet.links[i].next {
 		c = c.Plus(recordCount(&t.entry(i).record))
 	}
 	for _, d := range t.due {

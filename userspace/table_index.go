@@ -1,6 +1,7 @@
 package userspace
 
 import (
+	"hash/maphash"
 	"unsafe"
 
 	"github.com/weirflow/weir/bpf"
@@ -18,6 +19,9 @@ func keyEqual(a, b *bpf.Key) bool {
 	type words = [unsafe.Sizeof(*a) / 8]uint64
 	return *(*words)(unsafe.Pointer(a)) == *(*words)(unsafe.Pointer(b))
 }
+
+// tag is the key's hash, in this table only.
+func (t *table) tag(k *bpf.Key) uint32 { return uint32(maphash.Bytes(t.seed, keyBytes(k))) }
 
 // find is the entry of a key, 0 if it has none.
 func (t *table) find(tag uint32, key *bpf.Key) uint32 {

@@ -1,29 +1,47 @@
 package userspace
 
-// The order of the longest quiet, and the memory of entries.
+// The orders in which entries are to be closed, and the memory of entries.
 
-// link puts an entry at the end: it has just been seen.
-func (t *table) link(i uint32) {
-	last := t.links[0].prev
-	t.links[last].next = i
-	t.links[i] = link{prev: last, seen: t.clock}
-	t.links[0].prev = i
+// An order is a list of entries, the one whose turn it is first. Links are kept
+// apart from the entries because moving one to the end touches three of them.
+type order struct {
+	links []link // by entry; 0 is the list's two ends
 }
 
-func (t *table) unlink(i uint32) {
-	l := t.links[i]
-	t.links[l.prev].next = l.next
-	t.links[l.next].prev = l.prev
+type link struct {
+	prev, next uint32
+	seen       uint64 // the clock when the entry was put here
+}
+
+// first is the entry whose turn it is, 0 in an empty list.
+func (o *order) first() uint32 { return o.links[0].next }
+
+// add puts an entry at the end.
+func (o *order) add(i uint32, clock uint64) {
+	last := o.links[0].prev
+	o.links[last].next = i
+	o.links[i] = link{prev: last, seen: clock}
+	o.links[0].prev = i
+}
+
+func (o *order) remove(i uint32) {
+	l := o.links[i]
+	o.links[l.prev].next = l.next
+	o.links[l.next].prev = l.prev
 }
 
 // touch moves an entry to the end.
-func (t *table) touch(i uint32) {
-	if t.links[0].prev == i {
-		t.links[i].seen = t.clock
+func (o *order) touch(i uint32, clock uint64) {
+	if o.links[0].prev == i {
+		o.links[i].seen = clock
 		return
 	}
-	t.unlink(i)
-	t.link(i)
+	o.remove(i)
+	o.add(i, clock)
+}
+
+func (o *order) grow(entries int) {
+	o.links = append(o.links, make([]link, entries-len(o.links))...)
 }
 
 // allocate takes an entry from the free ones, after making more if there are
@@ -33,22 +51,25 @@ func (t *table) allocate() uint32 {
 		t.addSlab()
 	}
 	i := t.free
-	t.free = t.links[i].next
+	t.free = t.quiet.links[i].next
 	return i
 }
 
 // addSlab leaves entry 0 unused: it stands for "none" in the index and for the
-// two ends of the list.
+// two ends of the lists.
 func (t *table) addSlab() {
 	first, end := len(t.slabs)*slabEntries, (len(t.slabs)+1)*slabEntries
 	t.slabs = append(t.slabs, new([slabEntries]entry))
-	t.links = append(t.links, make([]link, end-len(t.links))...)
+	t.quiet.grow(end)
+	if t.rules.graceNs > 0 {
+		t.ended.grow(end)
+	}
 	for i := end - 1; i >= max(first, 1); i-- {
 		t.release(uint32(i))
 	}
 }
 
 func (t *table) release(i uint32) {
-	t.links[i].next = t.free
+	t.quiet.links[i].next = t.free
 	t.free = i
 }

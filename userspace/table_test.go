@@ -32,8 +32,8 @@ func TestIndexHoldsWhatIsOpen(t *testing.T) {
 			tag := uint32(0)
 			if i := find(tab, &key, &tag); i != 0 {
 				open++
-				if tab.links[i].seen != ns || tab.entry(i).tag != tag {
-					t.Fatalf("entry %d: seen %d, want %d", i, tab.links[i].seen, ns)
+				if tab.quiet.links[i].seen != ns || tab.entry(i).tag != tag {
+					t.Fatalf("entry %d: seen %d, want %d", i, tab.quiet.links[i].seen, ns)
 				}
 			} else if p.TimeNs-ns < uint64(cfg.IdleTimeout) && len(last) < cfg.MaxFlows {
 				t.Fatalf("a flow seen %d ns ago is gone", p.TimeNs-ns)
@@ -53,7 +53,7 @@ func TestIndexHoldsWhatIsOpen(t *testing.T) {
 }
 
 func find(tab *table, key *bpf.Key, tag *uint32) uint32 {
-	for i := tab.links[0].next; i != 0; i = tab.links[i].next {
+	for i := tab.quiet.links[0].next; i != 0; i = tab.quiet.links[i].next {
 		if keyEqual(&tab.entry(i).record.Key, key) {
 			*tag = tab.entry(i).tag
 			return tab.find(*tag, key)
@@ -65,11 +65,11 @@ func find(tab *table, key *bpf.Key, tag *uint32) uint32 {
 func inOrder(t *testing.T, tab *table) {
 	t.Helper()
 	n, seen := 0, uint64(0)
-	for i := tab.links[0].next; i != 0; i = tab.links[i].next {
-		if tab.links[i].seen < seen || tab.links[tab.links[i].next].prev != i {
+	for i := tab.quiet.links[0].next; i != 0; i = tab.quiet.links[i].next {
+		if tab.quiet.links[i].seen < seen || tab.quiet.links[tab.quiet.links[i].next].prev != i {
 			t.Fatalf("the list is out of order at entry %d", i)
 		}
-		seen = tab.links[i].seen
+		seen = tab.quiet.links[i].seen
 		n++
 	}
 	if n != tab.flows {

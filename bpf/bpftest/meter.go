@@ -1,6 +1,7 @@
 // Package bpftest runs the metering programs on frames of a test's making,
 // through BPF_PROG_TEST_RUN and with the test's clock. It is what holds the
-// kernel's meter and the Go meter equal.
+// kernel's meter and the Go meter equal. Every Meter states its ledger at its
+// end, or fails its test.
 package bpftest
 
 import (
@@ -8,12 +9,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/weirflow/weir/bpf"
@@ -26,18 +30,26 @@ type Options struct {
 	LinkType         uint32 // used as it is: 0 is LINKTYPE_NULL
 	Accounting       bpf.Accounting
 	Statistics       bool
+	TCPStatistics    bool
+	IPStatistics     bool
+	TCPEnd           bool
 	SPLT             uint8
 	Samples          uint8
 	SampleOctets     uint32 // 0: 1536
 	NoTunnels        bool
+	RejectAll        bool   // a filter that no frame matches
 	MaxFlows         uint32 // 0: 65,536
 	RingOctets       uint32 // 0: 64 MiB
+	// Set sets variables of the object, after all else.
+	Set map[string]any
 }
 
 // Meter is a loaded instance of the object, in no interface's path.
 type Meter struct {
 	coll *ebpf.Collection
 	ring *ringbuf.Reader
+	tb   testing.TB
+	read tally
 
 	Records []bpf.Record
 	Packets []bpf.Packet
@@ -54,28 +66,7 @@ type Sample struct {
 // is nothing to test and no green run to be had.
 func New(tb testing.TB, o Options) *Meter {
 	tb.Helper()
-	spec, err := bpf.LoadWeir()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for name, value := range map[string]any{
-		"cfg_idle_ns":        orDefault(o.IdleNs, uint64(120*time.Second)),
-		"cfg_active_ns":      orDefault(o.ActiveNs, uint64(1800*time.Second)),
-		"cfg_link_type":      o.LinkType,
-		"cfg_sample_octets":  orDefault(o.SampleOctets, 1536),
-		"cfg_samples":        o.Samples,
-		"cfg_splt":           o.SPLT,
-		"cfg_accounting":     uint8(o.Accounting),
-		"cfg_statistics":     o.Statistics,
-		"cfg_decode_tunnels": !o.NoTunnels,
-		"cfg_metadata_clock": true,
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			tb.Fatalf("set %s: %v", name, err)
-		}
-	}
-	spec.Maps["flows"].MaxEntries = orDefault(o.MaxFlows, 65536)
-	spec.Maps["events"].MaxEntries = orDefault(o.RingOctets, 64<<20)
+	spec := specify(tb, &o)
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
 		tb.Fatalf("load the metering programs: %v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
@@ -85,15 +76,85 @@ func New(tb testing.TB, o Options) *Meter {
 		coll.Close()
 		tb.Fatal(err)
 	}
-	m := &Meter{coll: coll, ring: ring}
+	m := &Meter{coll: coll, ring: ring, tb: tb}
 	tb.Cleanup(m.Close)
 	return m
 }
 
-// Close unloads the object; the end of the test does it too.
+// specify is the object with the options set.
+func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
+	tb.Helper()
+	spec, err := bpf.LoadWeir()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var grace time.Duration
+	if o.TCPEnd {
+		grace = bpf.TCPGrace
+	}
+	variables := map[string]any{
+		bpf.WeirVarCfgIdleNs:        orDefault(o.IdleNs, uint64(120*time.Second)),
+		bpf.WeirVarCfgActiveNs:      orDefault(o.ActiveNs, uint64(1800*time.Second)),
+		bpf.WeirVarCfgLinkType:      o.LinkType,
+		bpf.WeirVarCfgSampleOctets:  orDefault(o.SampleOctets, 1536),
+		bpf.WeirVarCfgSamples:       o.Samples,
+		bpf.WeirVarCfgSplt:          o.SPLT,
+		bpf.WeirVarCfgAccounting:    uint8(o.Accounting),
+		bpf.WeirVarCfgStatistics:    o.Statistics,
+		bpf.WeirVarCfgTcpStatistics: o.TCPStatistics,
+		bpf.WeirVarCfgIpStatistics:  o.IPStatistics,
+		bpf.WeirVarCfgTcpGraceNs:    uint64(grace),
+		bpf.WeirVarCfgDecodeTunnels: !o.NoTunnels,
+		bpf.WeirVarCfgFilter:        o.RejectAll,
+		bpf.WeirVarCfgMetadataClock: true,
+	}
+	maps.Copy(variables, o.Set)
+	for name, value := range variables {
+		if err := spec.Variables[name].Set(value); err != nil {
+			tb.Fatalf("set %s: %v", name, err)
+		}
+	}
+	spec.Maps[bpf.WeirMapFlows].MaxEntries = orDefault(o.MaxFlows, 65536)
+	spec.Maps[bpf.WeirMapEvents].MaxEntries = orDefault(o.RingOctets, 64<<20)
+	if o.RejectAll {
+		rejectAll(spec.Programs[bpf.WeirProgWeirXdpIn].Instructions)
+	}
+	return spec
+}
+
+// rejectAll makes the filter's function return 0, in as many instructions as it
+// had.
+func rejectAll(program asm.Instructions) {
+	inside := false
+	for i := range program {
+		if f := btf.FuncMetadata(&program[i]); f != nil {
+			inside = f.Name == "packet_filter"
+		}
+		if !inside {
+			continue
+		}
+		with := asm.Mov.Imm(asm.R0, 0)
+		if program[i].OpCode.JumpOp() == asm.Exit {
+			with = asm.Return()
+		}
+		with.Metadata = program[i].Metadata
+		program[i] = with
+	}
+}
+
+// Close settles the ledger, which fails the test if it does not close, and
+// unloads the object. The end of the test does it too.
 func (m *Meter) Close() {
+	m.tb.Helper()
+	if m.coll == nil {
+		return
+	}
+	if l, err := m.Settle(); err != nil {
+		m.tb.Errorf("the ledger does not close: %v\n%+v", err, l)
+	}
 	_ = m.ring.Close()
 	m.coll.Close()
+	m.coll = nil
 }
 
 func orDefault[T uint32 | uint64](v, d T) T {
@@ -168,12 +229,15 @@ func (m *Meter) event(raw []byte) error {
 	switch kind := bpf.WeirEventKind(binary.NativeEndian.Uint32(raw)); kind {
 	case bpf.WeirEventKindEVENT_RECORD:
 		m.Records = append(m.Records, (*bpf.RecordEvent)(unsafe.Pointer(&raw[0])).Record)
+		m.read.record(&m.Records[len(m.Records)-1])
 	case bpf.WeirEventKindEVENT_PACKET:
 		m.Packets = append(m.Packets, (*bpf.PacketEvent)(unsafe.Pointer(&raw[0])).Packet)
+		m.read.packet(&m.Packets[len(m.Packets)-1])
 	case bpf.WeirEventKindEVENT_SAMPLE:
 		s := Sample{SampleEvent: *(*bpf.SampleEvent)(unsafe.Pointer(&raw[0]))}
 		s.Data = bytes.Clone(raw[unsafe.Sizeof(s.SampleEvent):][:s.Length])
 		m.Samples = append(m.Samples, s)
+		m.read.samples++
 	default:
 		return fmt.Errorf("ring record of unknown kind %d", kind)
 	}
@@ -196,24 +260,22 @@ func (m *Meter) Finish(nowNs uint64) error {
 	}
 }
 
-// Ledger adds up the CPUs' counters of observation point 0.
-func (m *Meter) Ledger() (sum bpf.LedgerCount, err error) {
-	var cpus []bpf.LedgerCount
-	if err := m.coll.Maps["ledgers"].Lookup(uint32(0), &cpus); err != nil {
-		return sum, fmt.Errorf("read the ledger: %w", err)
-	}
-	total := words(&sum)
-	for i := range cpus {
-		for j, w := range words(&cpus[i]) {
-			total[j] += w
-		}
-	}
-	return sum, nil
+// HoldDeleting puts an entry under the key into the state in which the sweep
+// leaves it between two instructions: marked, and not yet deleted. The next
+// sweep ends it.
+func (m *Meter) HoldDeleting(key bpf.Key) error {
+	return HoldDeleting(m.coll.Maps[bpf.WeirMapFlows], key)
 }
 
-// words views a ledger, which is nothing but u64 counters, as such.
-func words(l *bpf.LedgerCount) []uint64 {
-	return unsafe.Slice((*uint64)(unsafe.Pointer(l)), unsafe.Sizeof(*l)/8)
+// HoldDeleting does it in the flow table of a test's own making.
+func HoldDeleting(flows *ebpf.Map, key bpf.Key) error {
+	const deleting = 3 // ENTRY_DELETING of bpf/maps.h; the state comes last
+	entry := make([]byte, flows.ValueSize())
+	binary.NativeEndian.PutUint32(entry[len(entry)-4:], deleting)
+	if err := flows.Put(key, entry); err != nil {
+		return fmt.Errorf("put an entry into the flow table: %w", err)
+	}
+	return nil
 }
 
 // Program is a loaded program, for benchmarks.

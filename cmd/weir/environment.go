@@ -17,6 +17,7 @@ type environment struct {
 	terminal func(stream any) bool
 	after    func(time.Duration) <-chan time.Time
 	signals  <-chan os.Signal // SIGINT and SIGTERM
+	hangups  <-chan os.Signal // SIGHUP
 }
 
 // A verbosity is how much is said on stderr. Errors always are.

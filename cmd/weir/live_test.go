@@ -172,7 +172,10 @@ var flowColumns = []string{
 	"src_ip", "src_port", "dst_ip", "dst_port", "protocol", "ip_version", "vlan_id", "src_mac", "dst_mac",
 	"bidirectional_packets", "bidirectional_bytes", "src2dst_packets", "src2dst_bytes", "dst2src_packets", "dst2src_bytes",
 	"bidirectional_syn_packets", "bidirectional_fin_packets", "src2dst_min_ps", "src2dst_max_ps", "dst2src_min_ps", "dst2src_max_ps",
-	"splt_direction", "splt_ps",
+	"splt_direction", "splt_ps", "community_id",
+	"src2dst_retransmitted_packets", "dst2src_retransmitted_packets", "src2dst_out_of_order_packets", "dst2src_out_of_order_packets",
+	"src2dst_zero_window_packets", "dst2src_zero_window_packets", "src2dst_initial_window", "dst2src_initial_window", "src2dst_mss", "dst2src_mss",
+	"src2dst_min_ttl", "src2dst_max_ttl", "dst2src_min_ttl", "dst2src_max_ttl", "src2dst_min_tos", "src2dst_max_tos", "dst2src_min_tos", "dst2src_max_tos",
 }
 
 // timeless returns the flows in an order, with columns that do not depend on
@@ -221,7 +224,7 @@ func playable(t *testing.T) (captures []string) {
 }
 
 func TestLiveFlowsEqualThoseOfTheFile(t *testing.T) {
-	columns := []string{"-o", "csv:-", "--statistics", "--splt", "20", "--dissections", "0", "--idle-timeout", "71m", "--active-timeout", "71m"}
+	columns := []string{"-o", "csv:-", "--statistics", "--tcp-statistics", "--ip-statistics", "--tcp-end", "--splt", "20", "--dissections", "0", "--idle-timeout", "71m", "--active-timeout", "71m"}
 	for _, capture := range playable(t) {
 		t.Run(filepath.Base(capture), func(t *testing.T) {
 			code, offline := weir(t, append([]string{"replay", capture}, columns...)...)
@@ -273,6 +276,49 @@ func TestBothDirectionsMakeOneFlowAtEveryHook(t *testing.T) {
 			closes(t, said)
 		})
 	}
+}
+
+// C2 over the whole way from the wire to the file.
+func TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce(t *testing.T) {
+	w := newWire(t)
+	path := filepath.Join(t.TempDir(), "flows.csv")
+	p := w.attach(t, "-o", path, "--idle-timeout", "20ms", "--dissections", "0", "-v")
+	const rotations = 20
+	for n := range rotations {
+		w.ping(t, 5)
+		if err := os.Rename(path, fmt.Sprintf("%s.%02d", path, n)); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Process.Signal(unix.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		for tries := 0; !exists(path); tries++ {
+			if tries > 500 {
+				t.Fatal("the file is not opened anew")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	p.interrupt(t)
+	code, _, said := p.end(t)
+	closes(t, said)
+	packets, files := 0, 0
+	all, _ := filepath.Glob(path + "*")
+	for _, file := range all {
+		files++
+		for _, row := range table(t, read(t, file)) {
+			n, _ := strconv.Atoi(row["bidirectional_packets"])
+			packets += n
+		}
+	}
+	if code != exitComplete || files != rotations+1 || packets != 5*rotations {
+		t.Errorf("exit code %d, %d packets in %d files; want %d in %d: %s", code, packets, files, 5*rotations, rotations+1, said)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func TestOneDirectionOnly(t *testing.T) {

@@ -17,6 +17,14 @@ func main() {
 	signal.Ignore(unix.SIGPIPE)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
+	// Where a terminal is to hang up, its SIGHUP ends the run like the others; a
+	// service has none, and is asked to reopen its files.
+	hangups := make(chan os.Signal, 1)
+	if isTerminal(os.Stdin) || isTerminal(os.Stdout) || isTerminal(os.Stderr) {
+		signal.Notify(signals, unix.SIGHUP)
+	} else {
+		signal.Notify(hangups, unix.SIGHUP)
+	}
 	os.Exit(run(&environment{
 		stdin:    os.Stdin,
 		stdout:   os.Stdout,
@@ -24,6 +32,7 @@ func main() {
 		terminal: isTerminal,
 		after:    time.After,
 		signals:  signals,
+		hangups:  hangups,
 	}, os.Args[1:]))
 }
 

@@ -137,6 +137,9 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		case <-ticker.C:
 			r.outputs.flush()
 			continue
+		case <-r.env.hangups:
+			r.outputs.reopen()
+			continue
 		case <-elapsed:
 		case <-gone:
 			gone = nil

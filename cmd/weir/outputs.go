@@ -83,6 +83,20 @@ func (o *outputs) flush() {
 	}
 }
 
+// reopen has files begin anew where they were moved away. It may run while write
+// does.
+func (o *outputs) reopen() {
+	for _, out := range o.all {
+		if out.isGone() {
+			continue
+		}
+		if err := out.sink.Reopen(); err != nil {
+			o.trouble(out, err)
+		}
+	}
+	o.say.detail("outputs reopened")
+}
+
 // close closes every output. Nothing else runs.
 func (o *outputs) close() {
 	for _, out := range o.all {

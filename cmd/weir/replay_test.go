@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
 	"os"
@@ -132,6 +133,23 @@ func TestBadInput(t *testing.T) {
 				t.Errorf("%d flows, want the %d before the damage", n, c.flows)
 			}
 		})
+	}
+}
+
+// A packet at 2^64 - 1 seconds, in a file with times in seconds.
+func TestD5TimesThatWereClampedAreTold(t *testing.T) {
+	le := binary.LittleEndian
+	b := []byte("\x0a\x0d\x0d\x0a\x1c\x00\x00\x00\x4d\x3c\x2b\x1a\x01\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x1c\x00\x00\x00")
+	block := func(kind uint32, body ...byte) {
+		length := uint32(12 + len(body))
+		b = append(le.AppendUint32(le.AppendUint32(b, kind), length), body...)
+		b = le.AppendUint32(b, length)
+	}
+	block(1, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0, 0, 0, 0)
+	block(6, append([]byte("\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x10\x00\x00\x00\x10\x00\x00\x00"), make([]byte, 16)...)...)
+	code, f := weir(t, "replay", write(t, "future.pcapng", b))
+	if want := "1 packets bear a time outside of 1970 to 2262 and were given the nearest one"; code != exitComplete || !strings.Contains(f.err.String(), want) {
+		t.Errorf("exit code %d, stderr lacks %q: %s", code, want, f.err.String())
 	}
 }
 

@@ -29,7 +29,7 @@ func schemaCommand(env *environment) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
 			}
-			fields := feature.Schema(feature.Options{Statistics: true, SPLT: splt.n, L7: true, L7Full: true, Tunnels: true})
+			fields := feature.Schema(feature.Options{Statistics: true, TCP: true, IP: true, SPLT: splt.n, L7: true, L7Full: true, Tunnels: true})
 			if format.picked == "json" {
 				return printJSON(env.stdout, fields)
 			}

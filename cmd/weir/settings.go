@@ -31,6 +31,9 @@ type settings struct {
 	maxFlows    number
 	maxLoss     percentage
 	statistics  bool
+	tcp         bool
+	ip          bool
+	tcpEnd      bool
 	tunnels     bool
 	filter      string
 	level       verbosity
@@ -80,6 +83,12 @@ func (s *settings) flowFlags() []cli.Flag {
 			Usage: "count a packet's octets from its `LAYER` on: link, ip, transport or payload"},
 		&cli.BoolFlag{Name: "statistics", Category: categoryFlows,
 			Usage: "add packet size, inter-arrival time and TCP flag statistics"},
+		&cli.BoolFlag{Name: "tcp-statistics", Category: categoryFlows,
+			Usage: "add what TCP headers say: handshake times, retransmitted, late and zero-window packets, initial window, MSS"},
+		&cli.BoolFlag{Name: "ip-statistics", Category: categoryFlows,
+			Usage: "add the least and greatest TTL and type of service"},
+		&cli.BoolFlag{Name: "tcp-end", Category: categoryFlows,
+			Usage: "close the flow of a TCP connection that has ended (FIN both ways or RST) after 2 s more; a SYN opens another at once"},
 		&cli.GenericFlag{Name: "splt", Value: &s.splt, Category: categoryFlows,
 			Usage: "add size, gap and direction of the first `N` packets, at most 20"},
 		&cli.GenericFlag{Name: "dissections", Value: &s.dissections, Category: categoryFlows,
@@ -91,7 +100,7 @@ func (s *settings) flowFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
 			Usage: "cut packets for nDPI at `N` octets"},
 		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
-			Usage: "meter what is inside tunnels (GRE, VXLAN, GTP-U, …); =false for the tunnels themselves"},
+			Usage: "meter what is inside tunnels (GRE, ERSPAN, PPTP, VXLAN, Geneve, GTP-U, CAPWAP, TZSP, L2TP); =false for the tunnels themselves, IP in IP apart"},
 		&cli.StringFlag{Name: "filter", Aliases: []string{"f"}, Category: categoryFlows,
 			Usage: "meter only packets that match `EXPRESSION`, in the language of tcpdump"},
 		&cli.GenericFlag{Name: "max-flows", Value: &s.maxFlows, Category: categoryFlows,
@@ -103,7 +112,8 @@ func (s *settings) flowFlags() []cli.Flag {
 // not go together.
 func (s *settings) read(c *cli.Context) error {
 	s.outputs = c.StringSlice("output")
-	s.statistics, s.tunnels, s.filter = c.Bool("statistics"), c.Bool("decode-tunnels"), c.String("filter")
+	s.statistics, s.tcp, s.ip = c.Bool("statistics"), c.Bool("tcp-statistics"), c.Bool("ip-statistics")
+	s.tcpEnd, s.tunnels, s.filter = c.Bool("tcp-end"), c.Bool("decode-tunnels"), c.String("filter")
 	switch {
 	case c.Bool("quiet") && c.Bool("verbose"):
 		return &usageError{c.Command.Name, errors.New("--quiet and --verbose contradict each other")}
@@ -164,6 +174,9 @@ func (s *settings) config() userspace.Config {
 		ActiveTimeout: s.active.d,
 		Accounting:    bpf.Accounting(s.accounting.index()),
 		Statistics:    s.statistics,
+		TCPStatistics: s.tcp,
+		IPStatistics:  s.ip,
+		TCPEnd:        s.tcpEnd,
 		SPLT:          s.splt.n,
 		Samples:       s.dissections.n,
 		SampleOctets:  s.octets.n,
@@ -178,6 +191,8 @@ func (s *settings) full() bool { return s.l7.picked == "full" }
 func (s *settings) columns() []feature.Column {
 	return feature.Columns(feature.Options{
 		Statistics: s.statistics,
+		TCP:        s.tcp,
+		IP:         s.ip,
 		SPLT:       s.splt.n,
 		L7:         s.dissections.n > 0,
 		L7Full:     s.full(),

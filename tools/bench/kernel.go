@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/tools/flowgen"
@@ -21,24 +22,34 @@ type contender struct {
 	// counted reads how many packets the program accounted for.
 	counted func() (uint64, error)
 	close   func()
-	nanos   []float64 // a packet, generator included; one a round
+	// instructions are those left after loading, 0 where not asked for.
+	instructions int
+	nanos        []float64 // a packet, generator included; one a round
 }
 
-// knobs of weir's program by contender.
+// knobs of weir's program by contender. What is off is taken out of the program
+// when it is loaded: the number of instructions that are left shows it.
 var weirVariants = []struct {
 	name  string
 	knobs map[string]any
 }{
 	{"weir", nil},
 	{"weir --statistics", map[string]any{"cfg_statistics": uint8(1)}},
+	{"weir --splt 20", map[string]any{"cfg_splt": uint8(20)}},
+	{"weir --tcp-statistics", map[string]any{"cfg_tcp_statistics": uint8(1)}},
+	{"weir --ip-statistics", map[string]any{"cfg_ip_statistics": uint8(1)}},
+	{"weir --tcp-end", map[string]any{"cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}},
 	{"weir --statistics --splt 20", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20)}},
+	{"weir with all of them", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20),
+		"cfg_tcp_statistics": uint8(1), "cfg_ip_statistics": uint8(1), "cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}},
 }
 
 // benchKernel measures at each number of flows, all contenders in turn, and
 // prints the least time of each: on a shared machine the rest is neighbours.
 func benchKernel(out io.Writer, rounds, packets int) error {
 	fmt.Fprintf(out, "Kernel: ns a packet under BPF_PROG_TEST_RUN, least of %d interleaved rounds of %d packets\n", rounds, packets)
-	fmt.Fprintf(out, "(net: less the generator and XDP_PASS behind it)\n\n")
+	fmt.Fprintf(out, "(net: less the generator and XDP_PASS behind it; counters: net, in times the minimal counter's;\n")
+	fmt.Fprintf(out, "instructions: what is left of the program once the kernel has removed what is off)\n\n")
 	for _, flows := range []uint32{1_000, 100_000} {
 		if err := benchFlows(out, flows, rounds, packets); err != nil {
 			return fmt.Errorf("kernel at %d flows: %w", flows, err)
@@ -147,7 +158,22 @@ func enterWeir(g *flowgen.Generator, name string, knobs map[string]any) (contend
 	}
 	c := contender{name: name, generator: g, counted: func() (uint64, error) { return meteredBy(loaded.Maps["ledgers"]) }}
 	c.close = func() { g.Close(); loaded.Close() }
+	if c.instructions, err = instructionsOf(loaded.Programs["weir_xdp_in"]); err != nil {
+		return c, err
+	}
 	return c, g.Chain(loaded.Programs["weir_xdp_in"])
+}
+
+func instructionsOf(program *ebpf.Program) (int, error) {
+	info, err := program.Info()
+	if err != nil {
+		return 0, fmt.Errorf("ask for the loaded program: %w", err)
+	}
+	octets, err := info.TranslatedSize()
+	if err != nil {
+		return 0, fmt.Errorf("ask for the loaded program's size: %w", err)
+	}
+	return octets / asm.InstructionSize, nil
 }
 
 // meteredBy is what went into records, overflow and loss not included.
@@ -186,12 +212,15 @@ func settle(contenders []contender) error {
 func printKernel(out io.Writer, flows uint32, contenders []contender) {
 	harness := slices.Min(contenders[0].nanos)
 	counter := slices.Min(contenders[1].nanos) - harness
-	fmt.Fprintf(out, "%-30s %8s %8s %8s   %s\n", fmt.Sprintf("%d flows", flows), "gross", "median", "net", "net, of the counter's")
+	fmt.Fprintf(out, "%-30s %8s %8s %8s %8s %13s\n", fmt.Sprintf("%d flows", flows), "gross", "median", "net", "counters", "instructions")
 	for _, c := range contenders {
 		least := slices.Min(c.nanos)
 		fmt.Fprintf(out, "%-30s %8.0f %8.0f %8.0f", c.name, least, median(c.nanos), least-harness)
 		if c.counted != nil && counter > 0 {
-			fmt.Fprintf(out, "   %.2f", (least-harness)/counter)
+			fmt.Fprintf(out, " %8.2f", (least-harness)/counter)
+		}
+		if c.instructions > 0 {
+			fmt.Fprintf(out, " %13d", c.instructions)
 		}
 		fmt.Fprintln(out)
 	}

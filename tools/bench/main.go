@@ -11,9 +11,19 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+
+	"github.com/weirflow/weir/dpi/worker"
 )
 
 func main() {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case worker.Command:
+			os.Exit(worker.Main())
+		case echoCommand:
+			os.Exit(worker.Run(openEcho))
+		}
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -22,6 +32,7 @@ func main() {
 
 func run() error {
 	kernel := flag.Bool("kernel", true, "measure the kernel program")
+	labels := flag.Bool("dpi", true, "measure what a label costs")
 	files := flag.Bool("replay", true, "measure replay")
 	memory := flag.Bool("memory", true, "measure replay's memory against the length of the capture")
 	rounds := flag.Int("rounds", 5, "turns that each contender takes")
@@ -37,6 +48,15 @@ func run() error {
 	defer stop()
 	if *kernel {
 		if err := benchKernel(os.Stdout, *rounds, *runs); err != nil {
+			return err
+		}
+	}
+	if *labels {
+		l, err := readLibrary(*captures)
+		if err != nil {
+			return err
+		}
+		if err := benchDPI(os.Stdout, l, *rounds, *packets/8); err != nil {
 			return err
 		}
 	}

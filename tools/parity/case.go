@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -13,6 +13,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/decode"
 	"github.com/weirflow/weir/userspace/feature"
 	"github.com/weirflow/weir/userspace/pcapfile"
 )
@@ -26,19 +27,22 @@ type testCase struct {
 	answer  string
 	capture string
 	config  userspace.Config
-	l7      bool
-	facts
+	// answered is how many dissections the answer is of.
+	answered int
+	// dissections is how many samples of a flow nDPI is shown; 0: no L7.
+	dissections int
+	// limit says which samples are shown; nil: all.
+	limit func(*userspace.Sample) bool
+	// damage is where the capture turned out to be broken.
+	damage *pcapfile.Error
+	frames frames
 }
 
 // newCase takes the options from the answer's name, as shared with captures:
 // NAME.accounting_1.jsonl, NAME.decodetunnels_0.jsonl.
-func newCase(answer string, l7 bool) (*testCase, error) {
-	c := &testCase{answer: answer, config: userspace.DefaultConfig(), l7: l7}
-	c.facts = facts{linkTypes: map[uint32]bool{}, shortest: math.MaxInt}
+func newCase(answer string) (*testCase, error) {
+	c := &testCase{answer: answer, config: userspace.DefaultConfig(), answered: dpi.DefaultDissections, frames: newFrames()}
 	c.config.Statistics, c.config.SPLT = true, bpf.SPLTMax
-	if l7 {
-		c.config.Samples = 20
-	}
 	c.name = strings.TrimSuffix(answer, ".jsonl")
 	for c.capture == "" {
 		for _, path := range []string{c.name, c.name + ".pcap", c.name + ".pcapng"} {
@@ -72,6 +76,8 @@ func (c *testCase) option(text string) error {
 		c.config.DecodeTunnels = n == 1
 	case "splt":
 		c.config.SPLT = n
+	case "ndissections":
+		c.answered = n
 	default:
 		return nil
 	}
@@ -110,23 +116,26 @@ func floats(list []any) []float64 {
 	return out
 }
 
-// ours meters the capture.
+// ours meters the capture, up to where it is damaged if it is; with nDPI if
+// there are dissections.
 func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 	packets, err := pcapfile.Open(c.capture)
 	if err != nil {
 		return nil, err
 	}
 	defer packets.Close()
+	c.config.Samples = c.dissections
+	c.frames.decoder = decode.Decoder{Accounting: c.config.Accounting, DecodeTunnels: c.config.DecodeTunnels}
 	opts := []userspace.Option{userspace.WithConfig(c.config)}
 	var w *dpi.Worker
-	if c.l7 {
-		if w, err = dpi.Start(ctx, dpi.Options{Dissections: 20}); err != nil {
+	if c.dissections > 0 {
+		if w, err = dpi.Start(ctx, dpi.Options{Dissections: c.dissections}); err != nil {
 			return nil, err
 		}
 		defer func() { err = firstError(err, w.Close()) }()
-		opts = append(opts, userspace.WithSamples(w.Sample))
+		opts = append(opts, userspace.WithSamples(c.shown(w.Sample)))
 	}
-	meter, err := userspace.NewMeter(&watching{PacketSource: packets, facts: &c.facts}, opts...)
+	meter, err := userspace.NewMeter(&watching{PacketSource: packets, frames: &c.frames}, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -134,8 +143,31 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 	if w != nil {
 		source = w.Wrap(meter, meter)
 	}
-	columns := feature.Columns(feature.Options{Statistics: true, SPLT: c.config.SPLT, L7: c.l7, Tunnels: true})
+	return c.rows(ctx, source)
+}
+
+// shown leaves out the samples that are not to be shown to nDPI.
+func (c *testCase) shown(to userspace.SampleFunc) userspace.SampleFunc {
+	if c.limit == nil {
+		return to
+	}
+	return func(s *userspace.Sample) {
+		if c.limit(s) {
+			to(s)
+		}
+	}
+}
+
+func (c *testCase) rows(ctx context.Context, source userspace.Source) (rows []row, err error) {
+	columns := feature.Columns(feature.Options{
+		Statistics: c.config.Statistics, SPLT: c.config.SPLT, L7: c.dissections > 0, Tunnels: true,
+	})
 	for f, err := range source.Flows(ctx) {
+		var damage *pcapfile.Error
+		if errors.As(err, &damage) {
+			c.damage = damage
+			continue
+		}
 		if err != nil {
 			return rows, err
 		}

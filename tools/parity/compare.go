@@ -5,14 +5,9 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 )
-
-// identity is what a flow is paired by.
-func identity(r row) string {
-	return fmt.Sprintf("%v:%v>%v:%v/%v vlan %v at %.0f", r["src_ip"], r["src_port"], r["dst_ip"], r["dst_port"],
-		r["protocol"], r["vlan_id"], r["bidirectional_first_seen_ms"])
-}
 
 func (c *testCase) compare(ctx context.Context, r *report) error {
 	reference, err := c.reference()
@@ -23,40 +18,82 @@ func (c *testCase) compare(ctx context.Context, r *report) error {
 	if err != nil {
 		return err
 	}
-	result := result{name: filepath.Base(c.answer), reference: len(reference), ours: len(ours), undecoded: undecoded(reference)}
-	left := map[string][]row{}
-	for _, o := range ours {
-		left[identity(o)] = append(left[identity(o)], o)
+	result := result{name: filepath.Base(c.answer), reference: len(reference), ours: len(ours)}
+	p := pair(reference, ours, identity, eitherWay)
+	p.joinOverlapping()
+	for _, want := range p.missing {
+		result.add(difference{flow: identity(want), column: "(flow)", want: "here", got: "missing", rule: c.flowRule(want)})
 	}
-	for _, want := range reference {
-		id := identity(want)
-		if len(left[id]) == 0 {
-			result.add(difference{flow: id, column: "(flow)", want: "here", got: "missing", rule: c.missingRule(want)})
-			continue
-		}
-		got := left[id][0]
-		left[id] = left[id][1:]
+	for _, pair := range p.pairs {
 		result.paired++
-		c.columns(&result, id, want, got)
-	}
-	for id, rows := range left {
-		for _, o := range rows {
-			result.add(difference{flow: id, column: "(flow)", want: "none", got: "here", rule: c.extraRule(o)})
+		want, got := pair[0], pair[1]
+		if conversation(want) != conversation(got) {
+			result.add(difference{flow: identity(want), column: "(direction)", want: "this", got: "the other", rule: c.directionRule(want, got)})
+			want = turned(want)
 		}
+		c.columns(&result, identity(got), want, got)
+	}
+	for _, o := range p.extra {
+		result.add(difference{flow: identity(o), column: "(flow)", want: "none", got: "here", rule: c.flowRule(o)})
 	}
 	r.results = append(r.results, result)
 	return nil
 }
 
-// undecoded tells whether the reference looked into a tunnel that weir does not
-// decode yet: CAPWAP or TZSP.
-func undecoded(reference []row) bool {
-	for _, r := range reference {
-		if id := number(r, "tunnel_id"); id == 2 || id == 3 {
-			return true
+// eitherWay is the identity of a flow without its direction.
+func eitherWay(r row) string {
+	return fmt.Sprintf("%v at %.0f", tupleOfRow(r), r["bidirectional_first_seen_ms"])
+}
+
+// joinOverlapping joins what is left of one tuple at one time: a side may read
+// the flow's first packet otherwise.
+func (p *pairing) joinOverlapping() {
+	missing := p.missing
+	p.missing = nil
+	for _, want := range missing {
+		i := slices.IndexFunc(p.extra, func(got row) bool {
+			return tupleOfRow(want) == tupleOfRow(got) &&
+				number(want, "bidirectional_first_seen_ms") <= number(got, "bidirectional_last_seen_ms") &&
+				number(got, "bidirectional_first_seen_ms") <= number(want, "bidirectional_last_seen_ms")
+		})
+		if i < 0 {
+			p.missing = append(p.missing, want)
+			continue
+		}
+		p.pairs = append(p.pairs, [2]row{want, p.extra[i]})
+		p.extra = slices.Delete(p.extra, i, i+1)
+	}
+}
+
+// turned is a flow of the reference the other way round.
+func turned(r row) row {
+	t := row{}
+	for name, v := range r {
+		t[turnedName(name)] = v
+	}
+	if list, ok := r["splt_direction"].([]float64); ok {
+		other := make([]float64, len(list))
+		for i, v := range list {
+			other[i] = v
+			if v >= 0 {
+				other[i] = 1 - v
+			}
+		}
+		t["splt_direction"] = other
+	}
+	return t
+}
+
+// turnedName is what a column is called from the other end.
+func turnedName(name string) string {
+	for _, swap := range [][2]string{{"src2dst_", "dst2src_"}, {"src_", "dst_"}} {
+		for i, prefix := range swap {
+			if rest, ok := strings.CutPrefix(name, prefix); ok {
+				return swap[1-i] + rest
+			}
 		}
 	}
-	return false
+	return name
 }
 
 // columns compares what both have.
@@ -68,7 +105,7 @@ func (c *testCase) columns(r *result, id string, want, got row) {
 			continue
 		}
 		equal = false
-		r.add(difference{flow: id, column: name, want: fmt.Sprint(w), got: fmt.Sprint(g), rule: c.columnRule(name, w, g, got)})
+		r.add(difference{flow: id, column: name, want: fmt.Sprint(w), got: fmt.Sprint(g), rule: c.columnRule(name, want, got)})
 	}
 	if equal {
 		r.equal++

@@ -20,7 +20,6 @@ type result struct {
 	name                           string
 	reference, ours, paired, equal int
 	differences                    []difference
-	undecoded                      bool // holds tunnels that weir does not decode yet
 }
 
 func (r *result) add(d difference) { r.differences = append(r.differences, d) }

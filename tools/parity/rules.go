@@ -1,10 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"strings"
-
-	"github.com/weirflow/weir/bpf"
 )
 
 // A rule names why weir differs from the reference on purpose; docs/parity.md
@@ -23,6 +22,11 @@ const (
 	otherProtocols  rule = "other protocols have transport octets"
 	timesBackwards  rule = "time runs backwards within a flow only"
 	timesOutOfRange rule = "times beyond the year 2262 are clamped"
+	malformed       rule = "malformed headers make no flow"
+	segmentation    rule = "a total length of 0 is the frame's"
+	noNextHeader    rule = "IPv6 without a next header is metered"
+	morePorts       rule = "SCTP, DCCP and UDP-Lite have ports"
+	splitDirection  rule = "a flow keeps its direction over active splits"
 	gapDeviation    rule = "deviation of gaps that are not truncated"
 )
 
@@ -31,57 +35,47 @@ func number(r row, name string) float64 {
 	return n
 }
 
-// The earliest second that nanoseconds in 63 bits cannot hold, and where weir
+// The earliest time that nanoseconds in 63 bits cannot hold, and where weir
 // clamps such a time to, in ms.
 const timeMaxMs = math.MaxInt64 / 1e6
 
-// tunnelPorts are those of the outer flows that tunnels leave no packets in.
-var tunnelPorts = map[float64]bool{2152: true, 4789: true, 6081: true}
-
-func carriesTunnel(r row) bool {
-	switch number(r, "protocol") {
-	case 4, 41, 47:
-		return true
-	case 17:
-		return tunnelPorts[number(r, "src_port")] || tunnelPorts[number(r, "dst_port")]
+// flowRule explains a flow that only one side has, or that the two have
+// otherwise: by a frame that went into it and that the other reads differently,
+// or at another time. If there is none, one may have moved an end that a timeout
+// makes.
+func (c *testCase) flowRule(flows ...row) rule {
+	var within, around []*frame
+	for _, r := range flows {
+		t, s := tupleOfRow(r), spanOf(r)
+		if number(r, "bidirectional_last_seen_ms") >= math.Floor(timeMaxMs) {
+			return timesOutOfRange
+		}
+		within = append(within, c.frames.of(t, s)...)
+		around = append(around, c.frames.of(t, c.frames.around(t, s, c.config.IdleTimeout))...)
 	}
-	return false
+	return cmp.Or(readOtherwise(within), readOtherwise(around))
 }
 
-// extraRule explains a flow that only weir has.
-func (c *testCase) extraRule(got row) rule {
-	switch {
-	case number(got, "bidirectional_last_seen_ms") >= math.Floor(timeMaxMs):
-		return timesOutOfRange
-	case number(got, "fragments") > 0:
-		return laterFragments
-	case number(got, "tunnel_id") > 0:
-		return tunnels
-	case c.linkTypes[linkSLL2] || number(got, "vlan_outer_id") > 0:
-		return linkLayers
-	case c.regressed:
-		return timesBackwards
-	case c.shortest < leastFrame:
-		return shortFrames
-	case c.cut && number(got, "ip_version") == 6:
-		return truncatedIPv6
+func readOtherwise(list []*frame) rule {
+	for _, f := range list {
+		if f.reading != "" {
+			return f.reading
+		}
+	}
+	for _, f := range list {
+		if f.clampedMs != f.timeMs {
+			return timesBackwards
+		}
 	}
 	return ""
 }
 
-// missingRule explains a flow that only the reference has.
-func (c *testCase) missingRule(want row) rule {
-	switch {
-	case number(want, "bidirectional_last_seen_ms") > timeMaxMs:
-		return timesOutOfRange
-	case carriesTunnel(want) && c.config.DecodeTunnels:
-		return tunnels
-	case c.regressed:
-		return timesBackwards
-	case c.unknownTypes && number(want, "tunnel_id") == 0:
-		return ethertype
+// directionRule explains a flow whose source is the other's destination.
+func (c *testCase) directionRule(want, got row) rule {
+	if number(got, "flow_part") > 0 {
+		return splitDirection
 	}
-	return ""
+	return c.flowRule(want, got)
 }
 
 // sized tells whether a column comes of packet sizes.
@@ -89,46 +83,22 @@ func sized(name string) bool {
 	return strings.HasSuffix(name, "_ps") || strings.HasSuffix(name, "_bytes")
 }
 
-// labels are the L7 columns: no rule explains them away.
-var labels = map[string]bool{
-	"application_name": true, "application_category_name": true, "application_is_guessed": true,
-	"application_confidence": true, "requested_server_name": true, "client_fingerprint": true,
-	"server_fingerprint": true, "user_agent": true, "content_type": true,
-}
-
 // columnRule explains a column that differs in a flow that both have.
-func (c *testCase) columnRule(name string, want, got any, flow row) rule {
-	w, _ := want.(float64)
-	g, _ := got.(float64)
-	switch {
-	case labels[name]:
-		return ""
-	case number(flow, "fragments") > 0:
-		return laterFragments
-	case sized(name) && c.config.Accounting == bpf.WeirAccountingACCOUNTING_IP && number(flow, "ip_version") == 6:
-		return ipv6Octets
-	case sized(name) && c.config.Accounting >= bpf.WeirAccountingACCOUNTING_TRANSPORT && isZero(want):
-		return otherProtocols
-	case sized(name) && number(flow, "bidirectional_max_ps") > math.MaxUint16:
-		return wrappedSize
-	case strings.Contains(name, "stddev_piat_ms") && math.Abs(w-g) <= deviationTolerance(name, flow):
+func (c *testCase) columnRule(name string, want, got row) rule {
+	w, g := number(want, name), number(got, name)
+	if sized(name) {
+		for _, r := range []row{want, got} {
+			for _, f := range c.frames.of(tupleOfRow(r), spanOf(r)) {
+				if f.size != "" {
+					return f.size
+				}
+			}
+		}
+	}
+	if strings.Contains(name, "stddev_piat_ms") && math.Abs(w-g) <= deviationTolerance(name, got) {
 		return gapDeviation
-	case c.regressed:
-		return timesBackwards
-	case number(flow, "tunnel_id") > 0:
-		return tunnels
-	case c.shortest < leastFrame:
-		return shortFrames
 	}
-	return ""
-}
-
-// isZero tells whether all that the reference has is nothing.
-func isZero(v any) bool {
-	if list, ok := v.([]float64); ok {
-		return len(list) > 0 && list[0] == 0
-	}
-	return v == 0.0
+	return c.flowRule(want, got)
 }
 
 // deviationTolerance bounds what truncating each gap to milliseconds can do to

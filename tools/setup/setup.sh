@@ -57,7 +57,8 @@ go_package() {
 	local wanted minor
 	wanted=$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' go.mod)
 	for minor in $(seq $((wanted + 4)) -1 "$wanted"); do
-		if apt-cache policy "golang-1.$minor-go" 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+		# not by grep -q in a pipe: it leaves early, and apt-cache fails for it
+		if [[ $(apt-cache policy "golang-1.$minor-go" 2>/dev/null) == *'Candidate: '[0-9]* ]]; then
 			echo "golang-1.$minor-go"
 			return
 		fi

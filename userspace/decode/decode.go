@@ -1,6 +1,7 @@
 // Package decode reads a frame's headers and says what a flow record needs to
-// know of it. It is bpf/decode.h and bpf/key.h in Go, function by function, and
-// is held equal to them by test: whoever changes one changes the other.
+// know of it. It is bpf/decode*.h and bpf/key.h in Go, file by file and function
+// by function, and is held equal to them by test: whoever changes one changes the
+// other.
 //
 // Decoding is total: every loop has a named bound, every frame ends in a status,
 // nothing is allocated.
@@ -12,12 +13,9 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// Bounds: what real networks use, and one more level of each.
 const (
-	vlanTagsMax     = 4
-	mplsLabelsMax   = 8
-	extensionsMax   = 8
-	tunnelLevelsMax = 4
+	// Headers of one kind in a row: what real networks use, and then some.
+	extensionsMax = 8
 	// Headers are followed within the first octets of a frame only, as in the
 	// kernel.
 	headersMax = 2048
@@ -53,6 +51,7 @@ const (
 	statusIPMalformed        = bpf.WeirDecodeStatusSTATUS_IP_MALFORMED
 	statusTransportTruncated = bpf.WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED
 	statusTunnelDepth        = bpf.WeirDecodeStatusSTATUS_TUNNEL_DEPTH
+	statusWiFi               = bpf.WeirDecodeStatusSTATUS_WIFI
 )
 
 // A Decoder decodes frames. The zero value counts whole frames and looks into
@@ -60,8 +59,12 @@ const (
 type Decoder struct {
 	// Accounting selects which size becomes Packet.Octets.
 	Accounting bpf.Accounting
-	// DecodeTunnels looks into GRE, VXLAN, Geneve and GTP-U.
+	// DecodeTunnels looks into GRE, GTP-U, CAPWAP, TZSP, L2TP, VXLAN and Geneve.
 	DecodeTunnels bool
+	// TCPStatistics fills Packet.TcpSeq, TcpWindow and TcpMss.
+	TCPStatistics bool
+	// IPStatistics fills Packet.Ttl and Tos.
+	IPStatistics bool
 	// Point becomes Packet.Key.Point.
 	Point uint8
 }
@@ -73,11 +76,21 @@ type Decoder struct {
 func (d *Decoder) Decode(data []byte, length, linkType uint32, p *bpf.Packet) bpf.Status {
 	*p = bpf.Packet{TimeNs: p.TimeNs, FrameOctets: length}
 	w := walk{data: data, p: p, frameOctets: length, decodeTunnels: d.DecodeTunnels}
-	if status := w.decodeNetwork(linkType); status != statusOK {
+	status := w.decodeNetwork(linkType)
+	if status == statusOK && w.isDeep() {
+		status = w.decodeDeep()
+	}
+	if status == statusOK {
+		status = w.decodeTransport()
+	}
+	if status != statusOK {
 		return status
 	}
-	if status := w.decodeTransport(); status != statusOK {
-		return status
+	if d.TCPStatistics && p.TcpFlags != 0 {
+		w.decodeTCPStatistics()
+	}
+	if d.IPStatistics {
+		w.decodeIPStatistics()
 	}
 	if w.n.fragment {
 		p.Fragment = 1
@@ -122,8 +135,7 @@ func (w *walk) header(skip, size uint32) []byte {
 	return w.data[off : off+size : off+size]
 }
 
-// decodeNetwork goes from the link layer to the IP headers of the packet to be
-// metered, through at most tunnelLevelsMax tunnels.
+// decodeNetwork goes from the link layer to behind the first IP header.
 func (w *walk) decodeNetwork(linkType uint32) bpf.Status {
 	status := w.decodeLink(linkType)
 	if status == statusOK {
@@ -132,10 +144,7 @@ func (w *walk) decodeNetwork(linkType uint32) bpf.Status {
 	if status == statusOK {
 		status = w.decodeIP()
 	}
-	if status != statusOK || !w.isDeep() {
-		return status
-	}
-	return w.decodeDeep()
+	return status
 }
 
 func (w *walk) accountedOctets(mode bpf.Accounting) uint32 {

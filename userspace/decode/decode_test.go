@@ -78,6 +78,7 @@ var cases = []struct {
 	{"Cisco HDLC", 104, []string{"0f00 0800", ipUDP, udp}, 0, okUDP.at(4)},
 	{"Cisco keep-alive", 104, []string{"8f00 8035 00000002"}, 0, bad(bpf.WeirDecodeStatusSTATUS_NOT_IP)},
 	{"unknown link type", 105, []string{eth4, ipUDP, udp}, 0, bad(bpf.WeirDecodeStatusSTATUS_LINK_TYPE)},
+	{"802.11 beacon", 127, []string{"0000 0800 00000000", "8000 0000 ffffffffffff 020000000001 020000000001 0000"}, 0, bad(bpf.WeirDecodeStatusSTATUS_WIFI)},
 	{"nothing captured", 1, nil, 60, bad(bpf.WeirDecodeStatusSTATUS_LINK_TRUNCATED)},
 	{"ARP", 1, []string{macs, "0806", "0001"}, 0, bad(bpf.WeirDecodeStatusSTATUS_ARP)},
 	{"spanning tree", 1, []string{macs, "0026 424203 0000000000"}, 0, bad(bpf.WeirDecodeStatusSTATUS_LLC)},
@@ -151,7 +152,7 @@ func TestEveryHeaderAndEveryReason(t *testing.T) {
 			got := want{status: status}
 			if status == ok {
 				got = want{ok, p.Key.Port[p.SrcEnd], p.Key.Port[p.SrcEnd^1], p.Key.Protocol, p.Key.IpVersion, p.Octets, p.PayloadOctets,
-					p.L3Offset, p.Key.VlanId, p.Key.VlanOuterId, p.Key.TunnelId, p.Key.TunnelKey, p.TcpFlags, p.Fragment, p.IcmpType}
+					p.L3Offset, p.Key.VlanId, p.Key.VlanOuterId, p.Key.TunnelId, p.TunnelKey, p.TcpFlags, p.Fragment, p.IcmpType}
 				if p.TimeNs != 42 || p.Key.Point != 3 {
 					t.Errorf("time %d, point %d", p.TimeNs, p.Key.Point)
 				}

@@ -24,6 +24,8 @@ func (w *walk) decodeLink(linkType uint32) bpf.Status {
 		return w.decodeCooked(20, 0)
 	case bpf.WeirLinkTypeLINK_PPP, bpf.WeirLinkTypeLINK_PPP_SERIAL, bpf.WeirLinkTypeLINK_C_HDLC:
 		return w.decodePPP()
+	case bpf.WeirLinkTypeLINK_RADIOTAP:
+		return w.decodeRadiotap()
 	}
 	return statusLinkType
 }
@@ -92,41 +94,23 @@ func (w *walk) decodeCooked(size, at uint32) bpf.Status {
 	return statusOK
 }
 
-// pppEtherType turns a PPP protocol number into an Ethertype, 0 if it does not
-// carry IP.
-func pppEtherType(protocol uint16) uint16 {
-	switch protocol {
-	case 0x0021:
-		return etherTypeIPv4
-	case 0x0057:
-		return etherTypeIPv6
-	case 0x0281, 0x0283:
-		return etherTypeMPLS
-	}
-	return 0
-}
-
-// decodePPP is for PPP with or without address and control octets (RFC 1662),
-// or Cisco HDLC, which capture files mix under each other's link type.
+// decodePPP is for PPP, or Cisco HDLC, which capture files mix under each other's
+// link type.
 func (w *walk) decodePPP() bpf.Status {
 	h := w.header(0, 4)
 	if h == nil {
 		return statusLinkTruncated
 	}
-	switch {
-	case h[0] == 0x0f || h[0] == 0x8f:
+	size := uint32(4)
+	if h[0] == 0x0f || h[0] == 0x8f {
 		w.etherType = read16(h[2:])
-		w.off += 4
 		if w.etherType < etherTypeMin {
 			w.etherType = 0
 		}
-	case h[0] == 0xff && h[1] == 0x03:
-		w.etherType = pppEtherType(read16(h[2:]))
-		w.off += 4
-	default:
-		w.etherType = pppEtherType(read16(h))
-		w.off += 2
+	} else {
+		size, w.etherType = w.pppHeader(0)
 	}
+	w.off += size
 	if w.etherType == 0 {
 		return statusNotIP
 	}

@@ -4,6 +4,11 @@ import "github.com/weirflow/weir/bpf"
 
 // What may stand between link and network: tags, labels, sessions.
 
+const (
+	vlanTagsMax   = 4
+	mplsLabelsMax = 8
+)
+
 func isVLAN(etherType uint16) bool {
 	return etherType == etherTypeVLAN || etherType == etherTypeQinQ || etherType == etherTypeQinQOld
 }

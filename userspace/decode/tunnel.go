@@ -1,110 +1,43 @@
 package decode
 
-import "github.com/weirflow/weir/bpf"
+import (
+	"encoding/binary"
 
-// Tunnels: on success the cursor stands at the inner frame or packet.
-
-const (
-	portGTPU   = 2152
-	portVXLAN  = 4789
-	portGeneve = 6081
+	"github.com/weirflow/weir/bpf"
 )
+
+// Tunnels: what IP packets carry besides a transport header.
 
 const (
 	tunnelNone   = uint8(bpf.WeirTunnelKindTUNNEL_NONE)
 	tunnelGTP    = uint8(bpf.WeirTunnelKindTUNNEL_GTP)
+	tunnelCAPWAP = uint8(bpf.WeirTunnelKindTUNNEL_CAPWAP)
+	tunnelTZSP   = uint8(bpf.WeirTunnelKindTUNNEL_TZSP)
+	tunnelL2TP   = uint8(bpf.WeirTunnelKindTUNNEL_L2TP)
 	tunnelVXLAN  = uint8(bpf.WeirTunnelKindTUNNEL_VXLAN)
 	tunnelGRE    = uint8(bpf.WeirTunnelKindTUNNEL_GRE)
 	tunnelGeneve = uint8(bpf.WeirTunnelKindTUNNEL_GENEVE)
 )
 
-// isDeep says whether more than one IP header and a transport header is to be
-// read. Most packets have no more, and pay for nothing else.
-func (w *walk) isDeep() bool {
-	switch {
-	case w.n.version == 6 && isExtension(w.n.protocol):
-		return true
-	case w.n.protocol == protocolIPIP || w.n.protocol == protocolIPv6:
-		return true
-	case !w.decodeTunnels:
-		return false
-	case w.n.protocol == protocolGRE:
-		return true
-	case w.n.protocol != protocolUDP:
-		return false
-	}
-	udp := w.header(0, 4)
-	return udp != nil && (isTunnelPort(read16(udp)) || isTunnelPort(read16(udp[2:])))
-}
+// An innerFrame is how that begins which a tunnel carries.
+type innerFrame uint8
 
-// decodeDeep goes down to the last IP header. The last level is there to see
-// that it holds no further tunnel.
-func (w *walk) decodeDeep() bpf.Status {
-	for range tunnelLevelsMax + 1 {
-		if down, status := w.descend(); !down {
-			return status
-		}
-	}
-	return statusTunnelDepth
-}
+const (
+	innerPacket innerFrame = iota // with what the Ethertype says
+	innerEthernet
+	innerPPP
+	innerWiFi
+	innerWiFiSwapped // fields of 16 bits may have their octets swapped
+)
 
-// descend steps over the extensions of an IP header, then to the next IP header
-// if there is a tunnel: down says so.
-func (w *walk) descend() (down bool, status bpf.Status) {
-	if w.n.version == 6 {
-		status = w.decodeExtensions()
-	}
-	if status != statusOK || !w.decodeTunnel() {
-		return false, status
-	}
-	if w.etherType == etherTypeTEB {
-		status = w.decodeEthernet()
-	}
-	if status == statusOK {
-		status = w.decodeShims()
-	}
-	if status == statusOK {
-		status = w.decodeIP()
-	}
-	return status == statusOK, status
-}
-
-// decodeTunnel says whether the packet carries another that is to be metered
-// instead. IP in IP always is, and is no tunnel by nfstream's count.
-func (w *walk) decodeTunnel() bool {
-	if w.n.fragment {
-		return false
-	}
-	switch w.n.protocol {
-	case protocolIPIP:
-		return w.tunnelEnter(0, etherTypeIPv4, tunnelNone, 0)
-	case protocolIPv6:
-		return w.tunnelEnter(0, etherTypeIPv6, tunnelNone, 0)
-	case protocolGRE:
-		return w.decodeTunnels && w.tunnelGRE()
-	case protocolUDP:
-		return w.decodeTunnels && w.tunnelUDP()
-	}
-	return false
-}
-
-// tunnelEnter enters what a tunnel header of size octets says that it carries;
-// false if that is not there.
-func (w *walk) tunnelEnter(size uint32, etherType uint16, kind uint8, key uint32) bool {
-	if etherType == etherTypeTEB {
-		if !w.peekEthernet(size) {
-			return false
-		}
-	} else if !w.peekIP(size, etherType) {
-		return false
-	}
-	w.off += size
-	w.etherType = etherType
-	if kind != tunnelNone && w.p.Key.TunnelId == tunnelNone {
-		w.p.Key.TunnelId = kind
-		w.p.Key.TunnelKey = key
-	}
-	return true
+// An inner is what a tunnel's header says.
+type inner struct {
+	skip      uint32 // from the cursor to what is inside
+	key       uint32
+	etherType uint16 // of an innerPacket
+	kind      uint8
+	frame     innerFrame
+	twoKeys   bool // one for each direction: no part of a flow's key
 }
 
 // peekIP says whether a whole IP header of the given Ethertype, sound at first
@@ -133,121 +66,179 @@ func (w *walk) peekEthernet(skip uint32) bool {
 	return isVLAN(etherType) || w.peekIP(skip+14, etherType)
 }
 
-// tunnelGRE is for GRE version 0 (RFC 2784, 2890): checksum, key and sequence
-// are optional.
-func (w *walk) tunnelGRE() bool {
-	gre := w.header(0, 4)
-	if gre == nil || gre[1]&7 != 0 || gre[0]&0x40 != 0 {
+// unwrap steps over PPP or 802.11, down to what an Ethertype tells; false if none
+// does.
+func (w *walk) unwrap(in *inner) bool {
+	switch in.frame {
+	case innerPPP:
+		in.skip, in.etherType = w.pppHeader(in.skip)
+		return in.etherType != 0
+	case innerWiFi, innerWiFiSwapped:
+		var status bpf.Status
+		in.skip, in.etherType, status = w.wifiHeaders(wifiLayout{swapped: in.frame == innerWiFiSwapped}, in.skip)
+		return status == statusOK
+	}
+	return true
+}
+
+// tunnelNote makes the outermost tunnel the packet's.
+func (w *walk) tunnelNote(in *inner) {
+	if w.p.OuterIpVersion == 0 {
+		w.p.OuterIpVersion = w.n.version
+		for end, e := range []*endpoint{&w.n.src, &w.n.dst} {
+			binary.LittleEndian.PutUint64(w.p.OuterAddr[end][:8], e.word[0])
+			binary.LittleEndian.PutUint64(w.p.OuterAddr[end][8:], e.word[1])
+		}
+	}
+	if in.kind == tunnelNone || w.p.Key.TunnelId != tunnelNone {
+		return
+	}
+	w.p.Key.TunnelId = in.kind
+	if !in.twoKeys {
+		w.p.Key.TunnelKey = in.key
+	}
+	w.p.TunnelKey = in.key
+}
+
+// tunnelEnter enters what a tunnel's header says that it carries; false if that
+// is not there. Then the cursor stands at an Ethernet frame, or at an IP header.
+func (w *walk) tunnelEnter(in *inner) bool {
+	frame := in.skip
+	if !w.unwrap(in) {
 		return false
 	}
-	size, key := uint32(4), uint32(0)
-	if gre[0]&0x80 != 0 {
-		size += 4
+	if in.frame == innerEthernet {
+		if !w.peekEthernet(in.skip) {
+			return false
+		}
+		in.etherType = etherTypeTEB
+	} else if !w.peekIP(in.skip, in.etherType) {
+		return false
 	}
-	if gre[0]&0x20 != 0 {
-		field := w.header(size, 4)
+	if in.frame == innerWiFi || in.frame == innerWiFiSwapped {
+		w.wifiMACs(frame)
+	}
+	w.off += in.skip
+	w.etherType = in.etherType
+	w.tunnelNote(in)
+	return true
+}
+
+const (
+	greChecksum    = 0x80
+	greRouting     = 0x40
+	greKey         = 0x20
+	greSequence    = 0x10
+	greAcknowledge = 0x80 // of version 1, in the second octet
+	grePPP         = 0x880b
+	greERSPAN      = 0x88be
+	greERSPANIII   = 0x22eb
+)
+
+// tunnelERSPAN is for ERSPAN (draft-foschiano-erspan): type I is an Ethernet
+// frame and nothing else, II has a header of 8 octets, III one of 12 and maybe 8
+// of the platform.
+func (w *walk) tunnelERSPAN(in *inner, version uint8) bool {
+	size := uint32(12)
+	if version == 2 {
+		size = 8
+	}
+	h := w.header(in.skip, size)
+	if h == nil || h[0]>>4 != version-1 {
+		return false
+	}
+	in.key = uint32(read16(h[2:]) & 0x3ff)
+	in.skip += size
+	if version == 2 {
+		return true
+	}
+	if h[11]&1 != 0 {
+		in.skip += 8
+	}
+	return h[10]&0x7c == 0 // the frame type: 0 is Ethernet
+}
+
+// tunnelGRE0 is for GRE version 0 (RFC 2784, 2890): checksum, key and sequence
+// are optional.
+func (w *walk) tunnelGRE0(gre []byte, in *inner) bool {
+	in.skip = 4
+	if gre[0]&greChecksum != 0 {
+		in.skip += 4
+	}
+	if gre[0]&greKey != 0 {
+		field := w.header(in.skip, 4)
 		if field == nil {
 			return false
 		}
-		key = read32(field)
-		size += 4
+		in.key = read32(field)
+		in.skip += 4
 	}
-	if gre[0]&0x10 != 0 {
-		size += 4
+	if gre[0]&greSequence != 0 {
+		in.skip += 4
 	}
-	return w.tunnelEnter(size, read16(gre[2:]), tunnelGRE, key)
+	in.etherType = read16(gre[2:])
+	switch in.etherType {
+	case etherTypeTEB:
+		in.frame = innerEthernet
+	case greERSPAN:
+		in.frame = innerEthernet
+		return gre[0]&greSequence == 0 || w.tunnelERSPAN(in, 2)
+	case greERSPANIII:
+		in.frame = innerEthernet
+		return w.tunnelERSPAN(in, 3)
+	}
+	return true
 }
 
-func isTunnelPort(port uint16) bool {
-	return port == portVXLAN || port == portGeneve || port == portGTPU
-}
-
-func (w *walk) tunnelUDP() bool {
-	udp := w.header(0, 8)
-	if udp == nil || w.n.l4Octets < 8 {
+// tunnelPPTP is for GRE version 1 (RFC 2637, PPTP): PPP, where there is a sequence
+// number. The key is the call's, of the receiver.
+func (w *walk) tunnelPPTP(gre []byte, in *inner) bool {
+	call := w.header(4, 4)
+	if call == nil || read16(gre[2:]) != grePPP || gre[0]&greKey == 0 || gre[0]&greSequence == 0 {
 		return false
 	}
-	src, dst := read16(udp), read16(udp[2:])
-	switch {
-	case dst == portVXLAN:
-		return w.tunnelVXLAN()
-	case dst == portGeneve:
-		return w.tunnelGeneve()
-	case dst == portGTPU || src == portGTPU:
-		return w.tunnelGTPU()
+	in.key = uint32(read16(call[2:]))
+	in.twoKeys = true
+	in.skip = 12
+	if gre[1]&greAcknowledge != 0 {
+		in.skip += 4
+	}
+	in.frame = innerPPP
+	return true
+}
+
+func (w *walk) tunnelGRE(in *inner) bool {
+	gre := w.header(0, 4)
+	if gre == nil || gre[0]&greRouting != 0 {
+		return false
+	}
+	in.kind = tunnelGRE
+	switch gre[1] & 7 {
+	case 0:
+		return w.tunnelGRE0(gre, in)
+	case 1:
+		return w.tunnelPPTP(gre, in)
 	}
 	return false
 }
 
-// tunnelVXLAN is for VXLAN (RFC 7348) behind its UDP header.
-func (w *walk) tunnelVXLAN() bool {
-	h := w.header(8, 8)
-	if h == nil || h[0]&0x08 == 0 {
+// tunnelFind tells whether the packet carries another, and how, by the word of its
+// headers. IP in IP always is looked into, and is no tunnel by nfstream's count.
+func (w *walk) tunnelFind(in *inner) bool {
+	if w.n.fragment {
 		return false
 	}
-	return w.tunnelEnter(16, etherTypeTEB, tunnelVXLAN, read32(h[4:])>>8)
-}
-
-// tunnelGeneve is for Geneve (RFC 8926) behind its UDP header; options in units
-// of 4 octets.
-func (w *walk) tunnelGeneve() bool {
-	h := w.header(8, 8)
-	if h == nil || h[0]>>6 != 0 {
-		return false
+	switch w.n.protocol {
+	case protocolIPIP:
+		in.etherType = etherTypeIPv4
+		return true
+	case protocolIPv6:
+		in.etherType = etherTypeIPv6
+		return true
+	case protocolGRE:
+		return w.decodeTunnels && w.tunnelGRE(in)
+	case protocolUDP:
+		return w.decodeTunnels && w.tunnelUDP(in)
 	}
-	size := 16 + uint32(h[0]&0x3f)*4
-	return w.tunnelEnter(size, read16(h[2:]), tunnelGeneve, read32(h[4:])>>8)
-}
-
-// tunnelGTPU is for GTP-U (3GPP TS 29.281) behind its UDP header: T-PDUs of
-// version 1.
-func (w *walk) tunnelGTPU() bool {
-	h := w.header(8, 8)
-	if h == nil || h[0]>>5 != 1 || h[0]&0x10 == 0 || h[1] != 0xff {
-		return false
-	}
-	size, next := uint32(16), uint8(0)
-	if h[0]&7 != 0 {
-		field := w.header(size, 4)
-		if field == nil {
-			return false
-		}
-		if h[0]&4 != 0 {
-			next = field[3]
-		}
-		size += 4
-	}
-	size, ok := w.gtpuExtensions(size, next)
-	field := w.header(size, 1)
-	if !ok || field == nil {
-		return false
-	}
-	etherType := uint16(etherTypeIPv6)
-	if field[0]>>4 == 4 {
-		etherType = etherTypeIPv4
-	}
-	return w.tunnelEnter(size, etherType, tunnelGTP, read32(h[4:]))
-}
-
-// gtpuExtensions steps over up to extensionsMax extension headers, in units of 4
-// octets, the last octet of each saying what comes next. ok is false if there
-// are more, or one is broken.
-func (w *walk) gtpuExtensions(size uint32, next uint8) (_ uint32, ok bool) {
-	for range extensionsMax {
-		if next == 0 {
-			break
-		}
-		field := w.header(size, 1)
-		if field == nil || field[0] == 0 {
-			return size, false
-		}
-		length := uint32(field[0]) * 4
-		field = w.header(size+length-1, 1)
-		if field == nil {
-			return size, false
-		}
-		next = field[0]
-		size += length
-	}
-	return size, next == 0
+	return false
 }

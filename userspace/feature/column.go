@@ -9,13 +9,16 @@ import "github.com/weirflow/weir/userspace"
 type Options struct {
 	// Statistics adds size, inter-arrival and flag statistics (48 columns).
 	Statistics bool
+	// TCP and IP add what these headers say (16 and 8 columns).
+	TCP bool
+	IP  bool
 	// SPLT is the number of packets in the early-packet vectors, 0 for none.
 	SPLT int
 	// L7 adds nfstream's columns of what classification learned (9 columns).
 	L7 bool
 	// L7Full adds what else it learned (40 columns).
 	L7Full bool
-	// Tunnels adds the tunnel's kind and key.
+	// Tunnels adds the tunnel's kind, key and ends.
 	Tunnels bool
 }
 
@@ -73,6 +76,8 @@ const (
 	GroupSPLT       = "splt"
 	GroupL7         = "l7"
 	GroupL7Full     = "l7_full"
+	GroupTCP        = "tcp"
+	GroupIP         = "ip"
 	GroupWeir       = "weir"
 )
 
@@ -96,6 +101,12 @@ func Columns(o Options) []Column {
 	}
 	if o.L7Full {
 		columns = append(columns, l7FullColumns()...)
+	}
+	if o.TCP {
+		columns = append(columns, tcpColumns()...)
+	}
+	if o.IP {
+		columns = append(columns, ipColumns()...)
 	}
 	return append(columns, weirColumns(o.Tunnels)...)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/weirflow/weir/userspace"
 )
 
-var everything = Options{Statistics: true, SPLT: 20, L7: true, L7Full: true, Tunnels: true}
+var everything = Options{Statistics: true, TCP: true, IP: true, SPLT: 20, L7: true, L7Full: true, Tunnels: true}
 
 // request is a flow of three packets: out at 1.000000999 s with 60 octets, back
 // after 34.127 ms with 1500, out again after another 0.9 ms with 40.
@@ -26,7 +26,7 @@ func request() *userspace.Flow {
 			Key: bpf.Key{
 				Addr:   [2][16]byte{{192, 0, 2, 80}, {198, 51, 100, 7}},
 				Port:   [2]uint16{443, 50000},
-				VlanId: 12, VlanOuterId: 100, TunnelKey: 77, Protocol: 6, IpVersion: 4, TunnelId: 5,
+				VlanId: 12, VlanOuterId: 100, Protocol: 6, IpVersion: 4, TunnelId: 5,
 			},
 			FlowId: 9, Part: 2, SrcEnd: 1, EndReason: uint8(bpf.WeirFlowEndReasonEND_ACTIVE),
 			IcmpType: 3, IcmpCode: 1, Fragments: 4,
@@ -38,7 +38,14 @@ func request() *userspace.Flow {
 				{Packets: 1, Octets: 1500, FirstNs: 1_034_127_999, LastNs: 1_034_127_999, SizeSq: 1500 * 1500,
 					SizeMin: 1500, SizeMax: 1500, Flags: [8]uint64{1, 1, 0, 0, 1, 0, 2, 3}},
 			},
-			Mac:           [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
+			Mac:       [2][6]byte{{2, 0, 0, 0, 0xab, 1}, {2, 0, 0, 0, 0, 2}},
+			OuterAddr: [2][16]byte{{203, 0, 113, 1}, {203, 0, 113, 2}}, OuterIpVersion: 4, TunnelKey: 77,
+			Handshake: 7, SynNs: 1_000_000_999, SynAckNs: 1_034_127_999, AckNs: 1_035_027_999,
+			Tcp: [2]bpf.TCPDirection{
+				{Retransmitted: 3, OutOfOrder: 1, ZeroWindow: 4, InitialWindow: 64240, Mss: 1460},
+				{Retransmitted: 1, OutOfOrder: 5, ZeroWindow: 9, InitialWindow: 65160, Mss: 1440},
+			},
+			Ip:            [2]bpf.IPDirection{{TtlMin: 63, TtlMax: 64, TosMin: 0, TosMax: 16}, {TtlMin: 250, TtlMax: 250, TosMin: 2, TosMax: 184}},
 			SpltDirection: 0b010, SpltSize: [20]uint32{60, 1500, 40}, SpltIatUs: [20]uint32{0, 34127, 900},
 		},
 	}
@@ -74,6 +81,14 @@ func TestColumnsOfAFlow(t *testing.T) {
 	got := values(Columns(o), &Row{request(), 41})
 	for name, want := range map[string]any{
 		"id": 41., "expiration_id": 1., "flow_end_reason": 2., "flow_uid": 9., "flow_part": 2., "interface": "veth0",
+		"tunnel_src_ip": "203.0.113.1", "tunnel_dst_ip": "203.0.113.2",
+		"tcp_handshake_rtt_ms": 35.027, "tcp_server_rtt_ms": 34.127, "tcp_client_rtt_ms": 0.9,
+		"bidirectional_retransmitted_packets": 4., "src2dst_retransmitted_packets": 3., "dst2src_retransmitted_packets": 1.,
+		"bidirectional_out_of_order_packets": 6., "src2dst_out_of_order_packets": 1., "dst2src_out_of_order_packets": 5.,
+		"bidirectional_zero_window_packets": 13., "src2dst_zero_window_packets": 4., "dst2src_zero_window_packets": 9.,
+		"src2dst_initial_window": 64240., "dst2src_initial_window": 65160., "src2dst_mss": 1460., "dst2src_mss": 1440.,
+		"src2dst_min_ttl": 63., "src2dst_max_ttl": 64., "dst2src_min_ttl": 250., "dst2src_max_ttl": 250.,
+		"src2dst_min_tos": 0., "src2dst_max_tos": 16., "dst2src_min_tos": 2., "dst2src_max_tos": 184.,
 		"src_ip": "198.51.100.7", "src_port": 50000., "src_mac": "02:00:00:00:ab:01", "src_oui": "02:00:00",
 		"dst_ip": "192.0.2.80", "dst_port": 443., "dst_mac": "02:00:00:00:00:02", "dst_oui": "02:00:00",
 		"protocol": 6., "ip_version": 4., "vlan_id": 12., "vlan_outer_id": 100., "tunnel_id": 5., "tunnel_key": 77.,
@@ -103,7 +118,7 @@ func TestColumnsOfAFlow(t *testing.T) {
 
 func TestReverseColumnsAreZeroWhenNothingCameBack(t *testing.T) {
 	f := request()
-	f.Record.Dir[1] = bpf.Direction{}
+	f.Record.Dir[1], f.Record.Tcp[1], f.Record.Ip[1] = bpf.Direction{}, bpf.TCPDirection{}, bpf.IPDirection{}
 	for name, v := range values(Columns(everything), &Row{f, 0}) {
 		if strings.HasPrefix(name, "dst2src_") && v != 0. {
 			t.Errorf("%s = %v, want 0", name, v)
@@ -112,6 +127,15 @@ func TestReverseColumnsAreZeroWhenNothingCameBack(t *testing.T) {
 	got := values(Columns(everything), &Row{f, 0})
 	if got["bidirectional_min_ps"] != 40. || got["bidirectional_first_seen_ns"] != 1000000999. {
 		t.Errorf("both directions: least size %v, first seen %v; the empty direction must not count", got["bidirectional_min_ps"], got["bidirectional_first_seen_ns"])
+	}
+}
+
+// A step at the time 0 was seen; one that was not seen has no time.
+func TestTimesOfAHandshakeThatWasNotSeenAreUnknown(t *testing.T) {
+	f := &userspace.Flow{Record: bpf.Record{Handshake: 0b011, SynNs: 0, SynAckNs: 2_500_000}}
+	got := values(tcpColumns(), &Row{f, 0})
+	if got["tcp_server_rtt_ms"] != 2.5 || !math.IsNaN(got["tcp_client_rtt_ms"].(float64)) || !math.IsNaN(got["tcp_handshake_rtt_ms"].(float64)) {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -168,12 +192,14 @@ func TestGroupsThatAreOffAreAbsent(t *testing.T) {
 		options Options
 		columns int
 	}{
-		{"core and weir's own", Options{}, 28 + 14},
-		{"tunnels", Options{Tunnels: true}, 29 + 15},
-		{"statistics", Options{Statistics: true}, 28 + 48 + 14},
-		{"splt", Options{SPLT: 1}, 28 + 3 + 14},
-		{"l7", Options{L7: true}, 28 + 9 + 14},
-		{"l7_full", Options{L7: true, L7Full: true}, 28 + 9 + 40 + 14},
+		{"core and weir's own", Options{}, 28 + 15},
+		{"tunnels", Options{Tunnels: true}, 29 + 18},
+		{"statistics", Options{Statistics: true}, 28 + 48 + 15},
+		{"tcp", Options{TCP: true}, 28 + 16 + 15},
+		{"ip", Options{IP: true}, 28 + 8 + 15},
+		{"splt", Options{SPLT: 1}, 28 + 3 + 15},
+		{"l7", Options{L7: true}, 28 + 9 + 15},
+		{"l7_full", Options{L7: true, L7Full: true}, 28 + 9 + 40 + 15},
 	} {
 		if got := len(Columns(c.options)); got != c.columns {
 			t.Errorf("%s: %d columns, want %d", c.name, got, c.columns)
@@ -219,7 +245,7 @@ func TestOrderOfColumnsIsTheReferences(t *testing.T) {
 			want := keysOf(t, line)
 			var got []string
 			for _, f := range Schema(c.options) {
-				if f.Group != GroupWeir && f.Group != GroupL7Full {
+				if f.Source == sourceNFStream {
 					got = append(got, f.Name)
 				}
 			}

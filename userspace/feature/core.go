@@ -42,7 +42,10 @@ func endColumns(prefix, name string, of end) []Column {
 	return []Column{
 		{Field: Field{Name: prefix + "_ip", Type: "text", Definition: "first packet's " + name + " address, as inet_ntop writes it",
 			IPFIX: name + "IPv4Address, " + name + "IPv6Address " + map[string]string{"src": "(8, 27)", "dst": "(12, 28)"}[prefix]},
-			Text: func(dst []byte, r *Row) []byte { k, _ := of(r); return appendAddress(dst, &r.Record.Key, k) }},
+			Text: func(dst []byte, r *Row) []byte {
+				k, _ := of(r)
+				return appendAddress(dst, &r.Record.Key.Addr[k], r.Record.Key.IpVersion)
+			}},
 		{Field: Field{Name: prefix + "_mac", Type: "text", Definition: "first packet's " + name + " MAC address, zeros where the link type has none",
 			IPFIX: name + "MacAddress " + map[string]string{"src": "(56)", "dst": "(80)"}[prefix]},
 			Text: func(dst []byte, r *Row) []byte { _, m := of(r); return appendMAC(dst, r.Record.Mac[m][:]) }},

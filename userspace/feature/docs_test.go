@@ -18,9 +18,10 @@ Every column that weir writes, in the order in which it writes them. This page i
 program itself uses (` + "`weir schema`" + ` prints it); a test keeps the two equal, and
 ` + "`go test ./userspace/feature -update`" + ` writes the page anew.
 
-Groups ` + "`core`" + ` to ` + "`l7`" + ` are nfstream's, under its names and in its order; weir's own columns follow. A group that is off
+Groups ` + "`core`" + ` to ` + "`l7`" + ` are nfstream's, under its names and in its order; weir's own follow. A group that is off
 is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`splt`" + ` with ` + "`--splt N`" + `, ` + "`l7`" + ` unless
-` + "`--dissections 0`" + ` or a build without nDPI, ` + "`l7_full`" + ` with ` + "`--l7 full`" + `, ` + "`tunnel_id`" + ` and ` + "`tunnel_key`" + ` unless ` + "`--decode-tunnels=false`" + `.
+` + "`--dissections 0`" + ` or a build without nDPI, ` + "`l7_full`" + ` with ` + "`--l7 full`" + `, ` + "`tcp`" + ` with ` + "`--tcp-statistics`" + `, ` + "`ip`" + ` with ` + "`--ip-statistics`" + `,
+` + "`tunnel_id`" + `, ` + "`tunnel_key`" + `, ` + "`tunnel_src_ip`" + ` and ` + "`tunnel_dst_ip`" + ` unless ` + "`--decode-tunnels=false`" + `.
 
 - **Direction.** ` + "`src`" + ` sent the flow's first packet. ` + "`src2dst`" + ` is its direction, ` + "`dst2src`" + ` the other, all 0 when nothing
   came back; ` + "`bidirectional`" + ` is both. A flow that the active timeout splits keeps its direction.
@@ -30,7 +31,10 @@ is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`spl
 - **Inter-arrival times** (` + "`piat`" + `) are between packets of the same scope, on times cut to microseconds; they are
   written in milliseconds with up to three decimals. A packet older than the one before it makes a gap of 0.
 - **Mean and deviation** come from exact integer sums and are rounded once. A deviation that cannot be known, because
-  the sum of squares ran over 64 bits, is empty in CSV and ` + "`null`" + ` in NDJSON.
+  the sum of squares ran over 64 bits, is empty in CSV and ` + "`null`" + ` in NDJSON; so is a time of a handshake that was not seen.
+- **Retransmitted and late.** Of each direction the highest sequence number is kept, and the latest gap below it. A TCP packet
+  below the highest number is *out of order* when it falls into that gap, since it had not been seen before, and
+  *retransmitted* otherwise. Holes further back are forgotten, so that a late packet for one of them counts as retransmitted.
 - **Learnt by** tells who fills a column of classification: libndpi from that release on, or weir itself with any release.
   "weir itself; nDPI from 4.10" is nDPI's from 4.10 on and weir's own before, or where nDPI has nothing. Which releases weir
   runs with is in [nDPI](reference/ndpi.md). A text is at most 255 octets long.

@@ -35,25 +35,20 @@ func (s scope) lastNs(r *bpf.Record) uint64 {
 	return r.Dir[s.dir].LastNs
 }
 
-func (s scope) packets(r *bpf.Record) uint64 {
-	if s.dir == both {
-		return r.Dir[0].Packets + r.Dir[1].Packets
-	}
-	return r.Dir[s.dir].Packets
-}
+func (s scope) packets(r *bpf.Record) uint64 { return s.sum(r.Dir[0].Packets, r.Dir[1].Packets) }
 
-func (s scope) octets(r *bpf.Record) uint64 {
-	if s.dir == both {
-		return r.Dir[0].Octets + r.Dir[1].Octets
-	}
-	return r.Dir[s.dir].Octets
-}
+func (s scope) octets(r *bpf.Record) uint64 { return s.sum(r.Dir[0].Octets, r.Dir[1].Octets) }
 
 func (s scope) flag(r *bpf.Record, bit int) uint64 {
+	return s.sum(r.Dir[0].Flags[bit], r.Dir[1].Flags[bit])
+}
+
+// sum is a count of the scope, given those of the two directions.
+func (s scope) sum(forward, reverse uint64) uint64 {
 	if s.dir == both {
-		return r.Dir[0].Flags[bit] + r.Dir[1].Flags[bit]
+		return forward + reverse
 	}
-	return r.Dir[s.dir].Flags[bit]
+	return [2]uint64{forward, reverse}[s.dir]
 }
 
 // ipfix picks the name of an information element for the scope: whole for both
@@ -65,6 +60,9 @@ func (s scope) ipfix(whole, one string) string {
 		return whole
 	case 0:
 		return one
+	}
+	if one == "" {
+		return ""
 	}
 	return "reverse " + one
 }

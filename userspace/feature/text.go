@@ -1,17 +1,12 @@
 package feature
 
-import (
-	"net/netip"
-
-	"github.com/weirflow/weir/bpf"
-)
+import "net/netip"
 
 // appendAddress writes an address as glibc's inet_ntop does. netip agrees but
 // for IPv4-compatible addresses (RFC 4291 section 2.5.5.1), which inet_ntop
 // writes with a dotted quad when any of bits 96 to 111 is set.
-func appendAddress(dst []byte, k *bpf.Key, end uint8) []byte {
-	a := &k.Addr[end]
-	if k.IpVersion == 4 {
+func appendAddress(dst []byte, a *[16]byte, version uint8) []byte {
+	if version == 4 {
 		return netip.AddrFrom4([4]byte(a[:4])).AppendTo(dst)
 	}
 	if [12]byte(a[:12]) == [12]byte{} && a[12]|a[13] != 0 {

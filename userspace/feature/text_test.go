@@ -36,7 +36,7 @@ func TestAddressesAreWrittenAsInetNtopDoes(t *testing.T) {
 		}
 		k := bpf.Key{IpVersion: 6}
 		copy(k.Addr[1][:], octets)
-		if got := string(appendAddress(nil, &k, 1)); got != c.text {
+		if got := string(appendAddress(nil, &k.Addr[1], k.IpVersion)); got != c.text {
 			t.Errorf("%s is written %s, want %s", c.octets, got, c.text)
 		}
 	}
@@ -45,7 +45,7 @@ func TestAddressesAreWrittenAsInetNtopDoes(t *testing.T) {
 func TestIPv4AddressesTakeTheFirstFourOctets(t *testing.T) {
 	k := bpf.Key{IpVersion: 4, Addr: [2][16]byte{{10, 0, 255, 1}, {0, 0, 0, 0}}}
 	for end, want := range []string{"10.0.255.1", "0.0.0.0"} {
-		if got := string(appendAddress(nil, &k, uint8(end))); got != want {
+		if got := string(appendAddress(nil, &k.Addr[end], k.IpVersion)); got != want {
 			t.Errorf("end %d is written %s, want %s", end, got, want)
 		}
 	}

@@ -12,8 +12,9 @@ func weirColumns(tunnels bool) []Column {
 		Uint: func(r *Row) uint64 { return uint64(r.Record.Key.VlanOuterId) }})
 	if tunnels {
 		columns = append(columns, Column{Field: Field{Name: "tunnel_key", Type: "u32",
-			Definition: "what tells tunnels of a kind apart: GTP TEID, VXLAN or Geneve VNI, GRE key; of the outermost tunnel"},
-			Uint: func(r *Row) uint64 { return uint64(r.Record.Key.TunnelKey) }})
+			Definition: "what tells tunnels of a kind apart: GTP TEID, L2TP tunnel (high 16 bits) and session, VXLAN or Geneve VNI, GRE key, ERSPAN session, PPTP call; of the first packet's outermost tunnel"},
+			Uint: func(r *Row) uint64 { return uint64(r.Record.TunnelKey) }},
+			outerColumn("tunnel_src_ip", "source", 0), outerColumn("tunnel_dst_ip", "destination", 1))
 	}
 	columns = append(columns,
 		Column{Field: Field{Name: "fragments", Type: "u64", Unit: "packets", Definition: "later IP fragments among the packets; they are metered under ports 0"},
@@ -30,8 +31,21 @@ func weirColumns(tunnels bool) []Column {
 			Uint: func(r *Row) uint64 { return uint64(r.Record.Part) }},
 		Column{Field: Field{Name: "interface", Type: "text", Definition: "interface that the packets were seen on, empty for a file that names none", IPFIX: "interfaceName (82)"},
 			Text: func(dst []byte, r *Row) []byte { return append(dst, r.Interface...) }},
+		Column{Field: Field{Name: "community_id", Type: "text", Definition: "Community ID version 1, seed 0, of the flow's addresses, protocol and ports, for ICMP of the first packet's type and code; of later fragments with ports 0"},
+			Text: appendCommunityID},
 	)
 	return inGroup(GroupWeir, sourceWeir, columns)
+}
+
+func outerColumn(name, end string, i int) Column {
+	return Column{Field: Field{Name: name, Type: "text",
+		Definition: end + " address in the outermost IP header around the first packet, IP in IP included; empty without a tunnel"},
+		Text: func(dst []byte, r *Row) []byte {
+			if r.Record.OuterIpVersion == 0 {
+				return dst
+			}
+			return appendAddress(dst, &r.Record.OuterAddr[i], r.Record.OuterIpVersion)
+		}}
 }
 
 func timeColumns(s scope) []Column {

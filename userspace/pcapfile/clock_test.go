@@ -90,7 +90,7 @@ func TestClockIsExactForEveryResolution(t *testing.T) {
 	}
 }
 
-func TestTimesOutOfRangeAreClampedAndCounted(t *testing.T) {
+func TestD5TimesOutOfRangeAreClampedAndCounted(t *testing.T) {
 	minus := option{optionOffset, []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
 	b := bigEndian().section().
 		iface(1, 0, option{optionResolution, []byte{0}}).

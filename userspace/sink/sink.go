@@ -24,6 +24,11 @@ type Sink interface {
 	Write(*userspace.Flow) error
 	// Flush writes what is buffered. What it cannot write stays buffered.
 	Flush() error
+	// Reopen flushes, closes a file and opens its path anew, so that one that was
+	// renamed is complete and its successor begins; one that is still there is
+	// continued. What could not be written goes to the new file; where that cannot
+	// be opened, to the old one as before. What is no regular file is only flushed.
+	Reopen() error
 	// Close flushes and closes; its *Error counts the flows that were taken and
 	// could not be written. It does not close standard output.
 	Close() error
@@ -79,11 +84,10 @@ func Open(spec string, columns []feature.Column, stdout io.Writer) (Sink, error)
 	}
 	if path == "-" {
 		s.writer = stdout
-	} else if err := s.create(path); err != nil {
+	} else if err := s.openFile(path, os.O_TRUNC); err != nil {
 		return nil, fmt.Errorf("open output %s: %w%s", s.name, err, advice(err))
 	}
-	s.buffer = s.encoder.appendHeader(s.buffer)
-	s.records = append(s.records, record{end: len(s.buffer)})
+	s.begin()
 	return s, nil
 }
 
@@ -171,22 +175,4 @@ func advice(err error) string {
 		return "; name a file in it"
 	}
 	return "; choose another output"
-}
-
-// create opens a file of the sink's own.
-func (s *stream) create(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return bare(err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return err
-	}
-	s.writer, s.owned = f, f
-	if info.Mode().IsRegular() {
-		s.regular = f
-	}
-	return nil
 }

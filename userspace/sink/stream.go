@@ -25,6 +25,7 @@ type stream struct {
 	encoder encoder
 	labels  *labelEncoder // nil if none are wanted
 	writer  io.Writer
+	path    string    // of a file of its own, else empty
 	owned   io.Closer // nil for standard output
 	// regular is the writer if it is a file that can be cut back to its last
 	// whole record, which ends at length.

@@ -147,6 +147,9 @@ func printExplanations(b *strings.Builder, l *userspace.Ledger) {
 			fmt.Fprintf(b, "%-46s %14d\n", e.name, e.count)
 		}
 	}
+	if l.ClockJumps > 0 {
+		fmt.Fprintf(b, "%-46s %14d %18s\n", "times that the wall clock was set, by in all", l.ClockJumps, l.ClockJumped)
+	}
 }
 
 // printable keeps what a peer or a file chose from commanding a terminal.

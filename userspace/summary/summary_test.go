@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/userspace"
@@ -55,6 +56,7 @@ func closing() *userspace.Ledger {
 		Lost: count(2, 1000), Open: count(3, 2000), Read: count(985, 627000), Delivered: count(980, 620000),
 		NotSent:  map[string]userspace.Count{"ndjson:-": count(4, 6000), "csv:a\x1b.csv": count(1, 1000)},
 		Overflow: 9, TableFull: 5, RecordBusy: 4, Deferred: 3, SamplesLost: 2, Regressions: 1,
+		ClockJumps: 2, ClockJumped: time.Hour + 250*time.Millisecond,
 	}
 	l.Ignored[bpf.WeirDecodeStatusSTATUS_ARP] = count(10, 600)
 	l.Ignored[bpf.WeirDecodeStatusSTATUS_IP_TRUNCATED] = count(2, 400)

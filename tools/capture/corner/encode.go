@@ -39,6 +39,7 @@ const (
 	linkWiFi     = 105
 	linkLoop     = 108
 	linkSLL      = 113
+	linkRadiotap = 127
 	linkIPv4     = 228
 	linkIPv6     = 229
 	linkSLL2     = 276

@@ -59,7 +59,7 @@ func behaviours() []behaviour {
 	var all []behaviour
 	for _, group := range [][]behaviour{
 		linkBehaviours(), networkBehaviours(), transportBehaviours(),
-		tunnelBehaviours(), timeBehaviours(), fileBehaviours(),
+		tunnelBehaviours(), pppBehaviours(), wifiBehaviours(), timeBehaviours(), fileBehaviours(),
 	} {
 		all = append(all, group...)
 	}

@@ -5,11 +5,12 @@ import "encoding/binary"
 func tunnelBehaviours() []behaviour {
 	return []behaviour{
 		ethernet("ip-in-ip", "IPv4 and IPv6 in each other, all four ways; cut; with something else inside.", at(ipInIP()...)),
-		ethernet("gre", "GRE plain, with checksum, key, sequence; IPv6 and Ethernet inside, tagged; version 1, routing, and not IP: these stay GRE.", at(gre()...)),
+		ethernet("gre", "GRE plain, with checksum, key, sequence; IPv6 and Ethernet inside, tagged; routing, version 2, and not IP: these stay GRE.", at(gre()...)),
+		ethernet("erspan", "ERSPAN I, II and III, with and without the platform's octets, with tags, of two sessions; another version or frame type, and cut: these stay GRE.", at(erspan()...)),
 		ethernet("vxlan", "VXLAN with IPv4, IPv6, tagged; with the flag missing; with nothing inside; from the port as source.", at(vxlan()...)),
 		ethernet("geneve", "Geneve with options of 0 to 252 octets, Ethernet and IP inside, a wrong version, and cut.", at(geneve()...)),
 		ethernet("gtp-u", "GTP-U with IPv4 and IPv6 inside, sequence numbers, extension headers, an echo request, and over IPv6.", at(gtpu()...)),
-		ethernet("nested-tunnels", "One tunnel to six inside each other, of one kind and of several. Four are followed.", at(nested()...)),
+		ethernet("nested-tunnels", "One tunnel to six inside each other, of one kind and of several, and fifty. Four are followed.", at(nested()...)),
 		ethernet("not-tunnels", "Other things on the ports of tunnels: they stay what they are.", at(notTunnels()...)),
 	}
 }
@@ -37,10 +38,38 @@ func gre() [][]byte {
 		ip4(protoGRE, join(words(0x1000, typeIPv4, 0, 1), v4)),
 		ip4(protoGRE, join(words(0xb000, typeIPv6, 0, 0, 1, 2, 0, 3), v6)),
 		ip4(protoGRE, join(words(0x2000, typeTEB, 0, 99), inner)), ip4(protoGRE, join(words(0, typeTEB), tagged)),
-		ip4(protoGRE, join(words(0x3081, 0x880b, 12, 1, 0, 1), words(0x0021), v4)), // PPTP
-		ip4(protoGRE, join(words(0x4000, typeIPv4, 0, 0), v4)),                     // routing (RFC 1701)
+		ip4(protoGRE, join(words(2, typeIPv4), v4)),
+		ip4(protoGRE, join(words(0x4000, typeIPv4, 0, 0), v4)), // routing (RFC 1701)
 		ip4(protoGRE, join(words(0, typeARP), zeros(28))), ip4(protoGRE, join(words(0, typeIPv4), v6)),
 		ip4(protoGRE, words(0)), ip4(protoGRE, words(0x2000, typeIPv4)), ip4(protoGRE, nil),
+	)
+}
+
+// erspanHeader is draft-foschiano-erspan, sections 4.2 and 4.3, behind GRE with a
+// sequence number; frameType and platform of type III only.
+func erspanHeader(version byte, session uint16, frameType byte, platform bool) []byte {
+	h := join([]byte{version << 4, 0}, words(session))
+	if version == 1 {
+		return join(words(0x1000, 0x88be, 0, 1), h, zeros(4))
+	}
+	h = join(words(0x1000, 0x22eb, 0, 1), h, zeros(6), []byte{frameType << 2, 0})
+	if platform {
+		h = join(patched(h, len(h)-1, 1), zeros(8))
+	}
+	return h
+}
+
+func erspan() [][]byte {
+	inner, inner6 := etherIP(tcp4(ack, zeros(10))), etherIP(tcp6(ack, zeros(10)))
+	tagged := eth(typeVLAN, tag(77, typeIPv4, tcp4(ack, zeros(10))))
+	return etherIPs(
+		ip4(protoGRE, join(words(0, 0x88be), inner)), ip4(protoGRE, join(erspanHeader(1, 5, 0, false), inner)),
+		ip4(protoGRE, join(erspanHeader(1, 1023, 0, false), tagged)), ip4(protoGRE, join(erspanHeader(1, 0xfc06, 0, false), inner6)),
+		ip4(protoGRE, join(erspanHeader(2, 5, 0, false), inner)), ip4(protoGRE, join(erspanHeader(2, 5, 0, true), inner6)),
+		ip6(protoGRE, join(erspanHeader(2, 5, 0, false), tagged)), ip4(protoGRE, join(erspanHeader(1, 5, 0, false), eth(typeARP, zeros(28)))),
+		ip4(protoGRE, join(patched(erspanHeader(1, 5, 0, false), 8, 0x20), inner)), ip4(protoGRE, join(patched(erspanHeader(2, 5, 0, false), 8, 0x10), inner)),
+		ip4(protoGRE, join(erspanHeader(2, 5, 2, false), tcp4(ack, nil))), ip4(protoGRE, erspanHeader(1, 5, 0, false)), ip4(protoGRE, erspanHeader(1, 5, 0, false)[:12]),
+		ip4(protoGRE, erspanHeader(2, 5, 0, true)[:20]), ip4(protoGRE, join(erspanHeader(2, 5, 0, false), inner[:30])),
 	)
 }
 
@@ -118,11 +147,26 @@ func nested() [][]byte {
 		mixed = wrappers[n](mixed)
 		packets = append(packets, same, mixed)
 	}
-	bomb := tcp4(ack, nil)
-	for range 50 {
-		bomb = ip4(protoIPIP, bomb)
+	for _, wrap := range []func([]byte) []byte{
+		func(ip []byte) []byte { return ip4(protoIPIP, ip) },
+		func(ip []byte) []byte { return ip4(protoGRE, join(words(0, typeIPv4), ip)) },
+		func(ip []byte) []byte { return udp4(4789, join(vxlanHeader(8, 1), etherIP(ip))) },
+		func(ip []byte) []byte { return udp4(1701, join(l2tpHeader(0, 1, 1), ppp(ip))) },
+		func(ip []byte) []byte {
+			return udp4(5247, join(capwapHeader(1, 1, 0, 0, nil), dot11(wifiQoS, toDS, 0, snapIP(ip))))
+		},
+		func(ip []byte) []byte { return udp4(37008, join(tzspHeader(0, 1, true), etherIP(ip))) },
+	} {
+		bomb := tcp4(ack, nil)
+		for n := range 50 {
+			bomb = wrap(bomb)
+			if n < 5 {
+				packets = append(packets, bomb)
+			}
+		}
+		packets = append(packets, bomb)
 	}
-	return etherIPs(append(packets, bomb)...)
+	return etherIPs(packets...)
 }
 
 func etherTypeOf(ip []byte) uint16 {
@@ -140,7 +184,7 @@ func innerProtocol(ip []byte) byte {
 }
 
 func notTunnels() (frames [][]byte) {
-	for _, port := range []uint16{2152, 4789, 6081, 5246, 5247, 37008} {
+	for _, port := range []uint16{1701, 2152, 4789, 6081, 5246, 5247, 37008} {
 		for _, payload := range [][]byte{nil, zeros(4), zeros(64), []byte("a line of text that is not a tunnel header at all")} {
 			frames = append(frames, etherIPs(udp4(port, payload), udp6(port, payload))...)
 		}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What only the optional statistics want. */
+#ifndef WEIR_DECODE_STATISTICS_H
+#define WEIR_DECODE_STATISTICS_H
+
+#include "decode_cursor.h"
+#include "tcp.h"
+
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+#define TCP_OPTION_MSS 2
+/* A TCP header has room for so many octets of options. */
+#define TCP_OPTIONS_MAX 40
+
+/* A walk along TCP's options; the callback of a loop. */
+struct tcp_options {
+	struct cursor *c;
+	__u32 skip; /* from the TCP header to the next option */
+	__u32 size; /* of the header, as it claims */
+	__u16 mss;
+};
+
+static long tcp_option_step(__u32 i, struct tcp_options *o)
+{
+	__u8 *option;
+
+	if (o->skip >= o->size)
+		return 1;
+	option = header(o->c, o->skip, 1);
+	if (!option || option[0] == TCP_OPTION_END)
+		return 1;
+	if (option[0] == TCP_OPTION_NOP) {
+		o->skip += 1 + unknown_zero;
+		return 0;
+	}
+	option = header(o->c, o->skip, 2);
+	if (!option || option[1] < 2)
+		return 1;
+	if (option[0] == TCP_OPTION_MSS && option[1] == 4) {
+		option = header(o->c, o->skip, 4);
+		if (option && o->skip + 4 <= o->size)
+			o->mss = read16(option + 2);
+		return 1;
+	}
+	o->skip += option[1] + unknown_zero;
+	return 0;
+}
+
+/* The cursor stands at a whole TCP header. */
+static __always_inline void decode_tcp_statistics(struct cursor *c, struct packet *p)
+{
+	struct tcp_options options = { .c = c, .skip = 20 };
+	__u8 *tcp = header(c, 0, 20);
+
+	if (!tcp)
+		return;
+	p->tcp_seq = read32(tcp + 4);
+	p->tcp_window = read16(tcp + 14);
+	options.size = (tcp[12] >> 4) * 4;
+	if (!(p->tcp_flags & TCP_SYN) || options.size <= 20)
+		return;
+	bpf_loop(TCP_OPTIONS_MAX, tcp_option_step, &options, 0);
+	p->tcp_mss = options.mss;
+}
+
+static __always_inline void decode_ip_statistics(const struct cursor *c, struct packet *p)
+{
+	__u8 *ip;
+
+	if (p->l3_offset > HEADERS_MAX)
+		return;
+	ip = c->data + p->l3_offset;
+	if ((void *)(ip + 20) > c->end)
+		return;
+	if (c->w->n.version == 4) {
+		p->tos = ip[1];
+		p->ttl = ip[8];
+	} else {
+		p->tos = read16(ip) >> 4;
+		p->ttl = ip[7];
+	}
+}
+
+#endif /* WEIR_DECODE_STATISTICS_H */

@@ -1,0 +1,65 @@
+package bpf_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// allowed are the only helpers that the metering programs may call: none that
+// writes to a frame, sends one elsewhere, prints, or reads the kernel's memory.
+var allowed = []asm.BuiltinFunc{
+	asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnForEachMapElem, asm.FnLoop,
+	asm.FnRingbufReserve, asm.FnRingbufSubmit, asm.FnRingbufDiscard, asm.FnRingbufQuery,
+	asm.FnSpinLock, asm.FnSpinUnlock, asm.FnKtimeGetNs, asm.FnGetSmpProcessorId,
+	asm.FnXdpGetBuffLen, asm.FnXdpLoadBytes, asm.FnSkbLoadBytes, asm.FnSkbPullData,
+}
+
+func TestH8ProgramsCallOnlyAllowedHelpers(t *testing.T) {
+	spec, err := bpf.LoadWeir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := map[asm.BuiltinFunc]bool{}
+	for name, p := range spec.Programs {
+		for _, ins := range p.Instructions {
+			if !ins.IsBuiltinCall() {
+				continue
+			}
+			f := asm.BuiltinFunc(ins.Constant)
+			called[f] = true
+			if !slices.Contains(allowed, f) {
+				t.Errorf("%s calls %v, which is not on the list", name, f)
+			}
+		}
+	}
+	for _, f := range allowed {
+		if !called[f] {
+			t.Errorf("%v is on the list and never called", f)
+		}
+	}
+}
+
+func TestH11HashesNameTheObjectAndItsLayout(t *testing.T) {
+	object, err := os.ReadFile("weir_bpfel.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(object)
+	if got, want := bpf.ObjectHash(), hex.EncodeToString(sum[:]); got != want {
+		t.Errorf("object hash %s, want that of the file, %s", got, want)
+	}
+	first, err := bpf.LayoutHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := bpf.LayoutHash(); err != nil || second != first || len(first) != 64 {
+		t.Errorf("layout hash %s, then %s, %v", first, second, err)
+	}
+}

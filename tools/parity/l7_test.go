@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// TestLabelsEqualTheReference holds the nine L7 columns against the marks, and
+// wants a rule for each that differs.
+func TestLabelsEqualTheReference(t *testing.T) {
+	needReference(t)
+	r, err := runLabels(t.Context(), []string{referenceCaptures + "/nfstream", referenceCaptures + "/cases"})
+	if errors.Is(err, errNoOracle) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report strings.Builder
+	r.print(&report)
+	t.Log(report.String())
+	if !r.met() {
+		t.Error("fewer flows than wanted have the reference's labels")
+	}
+	for _, l := range r.results {
+		for _, d := range l.differences {
+			if d.rule == "" {
+				t.Errorf("%s at %d: %s: %s: want %q, got %q", l.name, d.dissections, d.flow, d.column, d.want, d.got)
+			}
+		}
+	}
+}
+
+func flow(server string, port, first float64, columns ...any) row {
+	r := row{"src_ip": "192.0.2.1", "src_port": 40000.0, "dst_ip": server, "dst_port": port, "protocol": 6.0, "vlan_id": 0.0,
+		"bidirectional_first_seen_ms": first, "src2dst_packets": 1.0, "dst2src_packets": 1.0}
+	for i := 0; i < len(columns); i += 2 {
+		r[columns[i].(string)] = columns[i+1]
+	}
+	return r
+}
+
+func TestFlowsArePairedByTimeThenWithoutIt(t *testing.T) {
+	theirs := []row{flow("a", 80, 1, "n", 1), flow("a", 80, 2, "n", 2), flow("b", 80, 1, "n", 3), flow("c", 80, 1, "n", 4)}
+	ours := []row{flow("b", 80, 9, "n", 3), flow("a", 80, 2, "n", 2), flow("a", 80, 1, "n", 1), flow("d", 80, 1, "n", 5)}
+	p := pair(theirs, ours, identity, conversation)
+	for _, pair := range p.pairs {
+		if pair[0]["n"] != pair[1]["n"] {
+			t.Errorf("%v is taken for %v", pair[1], pair[0])
+		}
+	}
+	if len(p.pairs) != 3 || len(p.missing) != 1 || p.missing[0]["n"] != 4 || len(p.extra) != 1 || p.extra[0]["n"] != 5 {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestALabelThatDiffersHasItsRuleOrNone(t *testing.T) {
+	full, cheap := &testCase{answered: 20, dissections: 20}, &testCase{answered: 20, dissections: 8}
+	http := flow("a", 80, 1, "application_name", "HTTP", "content_type", "")
+	for _, c := range []struct {
+		name   string
+		test   *testCase
+		column string
+		want   row
+		got    row
+		agreed bool
+		rule   rule
+	}{
+		{"another name", full, "application_name", http, flow("a", 80, 1, "application_name", "TLS"), false, ""},
+		{"no content type in the answer", full, "content_type", http, flow("a", 80, 1, "content_type", "text/html"), false, noAcknowledgement},
+		{"no content type of weir's", full, "content_type", flow("a", 80, 1, "application_name", "HTTP", "content_type", "text/html"), http, false, ""},
+		{"other packets", full, "application_name", http, flow("a", 80, 1, "src2dst_packets", 2.0), false, otherPackets},
+		{"fewer inspected, and equal otherwise", cheap, "application_name", http, http, true, fewerDissections},
+		{"fewer inspected, and never equal", cheap, "application_name", http, http, false, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := c.test.labelRule(c.column, c.want, c.got, c.agreed); got != c.rule {
+				t.Errorf("the rule is %q, want %q", got, c.rule)
+			}
+		})
+	}
+}
+
+func TestMarksAreHeld(t *testing.T) {
+	result := func(reference, explained, at20, at8 int) *labelled {
+		return &labelled{reference: reference, explained: explained, equal: []int{at20, at8}}
+	}
+	for _, c := range []struct {
+		name    string
+		results []*labelled
+		met     bool
+	}{
+		{"nothing to compare", nil, false},
+		{"all equal", []*labelled{result(1000, 0, 1000, 1000)}, true},
+		{"one in a thousand", []*labelled{result(1000, 0, 999, 997)}, true},
+		{"two in a thousand", []*labelled{result(1000, 0, 998, 1000)}, false},
+		{"four in a thousand at 8", []*labelled{result(1000, 0, 1000, 996)}, false},
+		{"missing, by a rule", []*labelled{result(1002, 2, 1000, 1000)}, true},
+		{"missing, without one", []*labelled{result(1002, 0, 1000, 1000)}, false},
+		{"an answer of few dissections is not held against the second", []*labelled{result(1000, 0, 1000, 1000), result(100, 0, 100, -1)}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if r := (&labelReport{results: c.results}); r.met() != c.met {
+				t.Errorf("met is %v", r.met())
+			}
+		})
+	}
+}

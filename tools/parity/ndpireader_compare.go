@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weirflow/weir/userspace"
+)
+
+// readerColumns are what ndpiReader's output holds of the nine.
+var readerColumns = []string{
+	"application_name", "application_confidence", "application_category_name",
+	"requested_server_name", "client_fingerprint", "server_fingerprint",
+}
+
+// ndpiReader inspects a flow up to the packet with which it has had more than
+// these.
+const (
+	readerTCP = 80
+	readerUDP = 24
+)
+
+// readerPaired is the share of ndpiReader's flows that weir must have. Of these
+// all columns must be equal.
+const readerPaired = 0.999
+
+// A readerResult is what came of one capture.
+type readerResult struct {
+	name        string
+	theirs      int
+	ours        int
+	paired      int
+	equal       int
+	missing     int // by a rule
+	excused     int // of the paired, those that differ by a rule
+	differences []difference
+	extra       map[rule]int // flows that only weir has
+	why         string       // there is nothing to compare
+}
+
+// runReader compares every capture below the folders.
+func runReader(ctx context.Context, folders []string, tunnels bool) (*readerReport, error) {
+	if err := needOracle(); err != nil {
+		return nil, err
+	}
+	if err := needReader(ctx); err != nil {
+		return nil, err
+	}
+	captures, err := capturesBelow(folders)
+	if err != nil {
+		return nil, err
+	}
+	r := &readerReport{tunnels: tunnels}
+	for _, path := range captures {
+		result, err := compareReader(ctx, path, tunnels)
+		if err != nil {
+			return nil, fmt.Errorf("compare %s: %w", path, err)
+		}
+		r.results = append(r.results, result)
+	}
+	return r, nil
+}
+
+func printReader(ctx context.Context, folders []string) (good bool, err error) {
+	good = true
+	for _, tunnels := range []bool{false, true} {
+		r, err := runReader(ctx, folders, tunnels)
+		if err != nil {
+			return false, err
+		}
+		r.print(os.Stdout)
+		good = good && r.met()
+	}
+	return good, nil
+}
+
+func capturesBelow(folders []string) (paths []string, err error) {
+	for _, folder := range folders {
+		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+			base := strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
+			if ext := filepath.Ext(base); ext == ".pcap" || ext == ".pcapng" || ext == ".cap" {
+				paths = append(paths, path)
+			}
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list captures in %s: %w", folder, err)
+		}
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no captures below %v", folders)
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+// readerCase meters as ndpiReader does: one flow for each conversation, inspected
+// up to its limits.
+func readerCase(capture string, tunnels bool) *testCase {
+	c := &testCase{capture: capture, config: userspace.DefaultConfig(), frames: newFrames(), dissections: readerTCP + 1}
+	c.config.IdleTimeout, c.config.ActiveTimeout = math.MaxInt64/2, math.MaxInt64/2
+	c.config.DecodeTunnels = tunnels
+	c.limit = func(s *userspace.Sample) bool { return s.Protocol != 17 || s.Number <= readerUDP }
+	return c
+}
+
+// readerPatience is for one capture.
+const readerPatience = 5 * time.Minute
+
+func compareReader(ctx context.Context, capture string, tunnels bool) (*readerResult, error) {
+	r := &readerResult{name: filepath.Base(capture), extra: map[rule]int{}}
+	if ext := filepath.Ext(capture); ext == ".gz" || ext == ".zst" {
+		r.why = "compressed"
+		return r, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readerPatience)
+	defer cancel()
+	theirs, why, err := readerRows(ctx, capture, tunnels)
+	if err != nil {
+		return nil, err
+	}
+	c := readerCase(capture, tunnels)
+	ours, err := c.ours(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.why, r.theirs, r.ours = why, len(theirs), len(ours)
+	p := pair(theirs, ours, undirected)
+	for _, want := range p.missing {
+		r.lacks(want, c.flowRule(want))
+	}
+	for _, pair := range p.pairs {
+		r.compare(pair[0], pair[1])
+	}
+	for _, o := range p.extra {
+		r.extra[c.flowRule(o)]++
+	}
+	return r, nil
+}
+
+func (r *readerResult) lacks(want row, rule rule) {
+	if rule != "" {
+		r.missing++
+	}
+	r.differences = append(r.differences, difference{flow: conversation(want), column: "(flow)", want: "here", got: "missing", rule: rule})
+}
+
+// undirected is a conversation whichever way, as ndpiReader turns some round, and
+// without the ports that it does not read.
+func undirected(r row) string {
+	a, b := fmt.Sprint(r["src_ip"], " ", r["src_port"]), fmt.Sprint(r["dst_ip"], " ", r["dst_port"])
+	if protocol := number(r, "protocol"); protocol != 6 && protocol != 17 {
+		a, b = fmt.Sprint(r["src_ip"]), fmt.Sprint(r["dst_ip"])
+	}
+	if a > b {
+		a, b = b, a
+	}
+	return fmt.Sprint(a, " ", b, " ", r["protocol"], " ", r["vlan_id"])
+}
+
+func (r *readerResult) compare(want, got row) {
+	r.paired++
+	equal, explained := true, true
+	for _, name := range readerColumns {
+		if want[name] == got[name] {
+			continue
+		}
+		d := difference{
+			flow: conversation(want), column: name, want: fmt.Sprint(want[name]), got: fmt.Sprint(got[name]), rule: readerRule(name, want, got),
+		}
+		equal, explained = false, explained && d.rule != ""
+		r.differences = append(r.differences, d)
+	}
+	switch {
+	case equal:
+		r.equal++
+	case explained:
+		r.excused++
+	}
+}

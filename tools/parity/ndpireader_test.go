@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestLabelsEqualNdpiReaders runs ndpiReader over every capture there is, and
+// wants all of its labels.
+func TestLabelsEqualNdpiReaders(t *testing.T) {
+	folders := []string{projectCaptures}
+	if _, err := os.Stat(referenceCaptures); err == nil {
+		folders = append(folders, referenceCaptures)
+	}
+	for _, tunnels := range []bool{false, true} {
+		r, err := runReader(t.Context(), folders, tunnels)
+		if errors.Is(err, errNoOracle) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var report strings.Builder
+		r.print(&report)
+		t.Log(report.String())
+		if !r.met() {
+			t.Errorf("tunnels %v: fewer flows than wanted are paired, or some have other labels", tunnels)
+		}
+	}
+}
+
+func TestReaderLinesAreRead(t *testing.T) {
+	plain := row{"src_ip": "192.0.2.1", "src_port": 47748.0, "dst_ip": "192.0.2.2", "dst_port": 443.0, "protocol": 6.0,
+		"vlan_id": 0.0, "tunnel_id": 0.0, "application_name": "TLS", "application_confidence": 4.0, "application_category_name": "Web",
+		"bidirectional_packets": 50.0, "requested_server_name": "", "client_fingerprint": "", "server_fingerprint": ""}
+	with := func(columns ...any) row {
+		r := maps.Clone(plain)
+		for i := 0; i < len(columns); i += 2 {
+			r[columns[i].(string)] = columns[i+1]
+		}
+		return r
+	}
+	const ends = "\t1\tTCP 192.0.2.1:47748 <-> 192.0.2.2:443 "
+	for _, c := range []struct {
+		name, line string
+		want       row
+	}{
+		{"TLS", ends + "[proto: 91/TLS][Encrypted][Confidence: DPI][cat: Web/5][16 pkts/1532 bytes <-> 34 pkts/42818 bytes][Goodput ratio: 31/95][0.00 sec]" +
+			"[Hostname/SNI: www.weir.example][ALPN: http/1.1][TLSv1.2][JA3C: 87b9bfc7da97115ed2276737b09f8d74 (WEAK)][JA3S: 263c859c5391203d774bc0599793d915][Plen Bins: 2]",
+			with("requested_server_name", "www.weir.example", "client_fingerprint", "87b9bfc7da97115ed2276737b09f8d74", "server_fingerprint", "263c859c5391203d774bc0599793d915")},
+		{"a VLAN, a tunnel, a master", "\t4\tUDP 7.7.7.7:7 -> 8.8.8.8:8 [VLAN: 77][proto: GTP:5.126/DNS.Google][ClearText][Confidence: Match by IP][cat: Web/5][1 pkts/88 bytes -> 0 pkts/0 bytes][< 1 sec]",
+			with("src_ip", "7.7.7.7", "src_port", 7.0, "dst_ip", "8.8.8.8", "dst_port", 8.0, "protocol", 17.0, "vlan_id", 77.0, "tunnel_id", 1.0,
+				"application_name", "DNS.Google", "application_confidence", 2.0, "bidirectional_packets", 1.0)},
+		{"no category, a numbered protocol, IPv6", "\t1\t132 [2001:db8::1]:0 -> [::]:0 [proto: 0/Unknown][ClearText][Confidence: Unknown][1 pkts/62 bytes -> 0 pkts/0 bytes]",
+			with("src_ip", "2001:db8::1", "src_port", 0.0, "dst_ip", "::", "dst_port", 0.0, "protocol", 132.0, "application_name", "Unknown",
+				"application_confidence", 0.0, "application_category_name", "Unspecified", "bidirectional_packets", 1.0)},
+		{"a host that plays a label", ends + "[proto: 7/HTTP][ClearText][Confidence: DPI (cache)][cat: Web/5][2 pkts/184 bytes <-> 2 pkts/184 bytes][0.00 sec]" +
+			"[Hostname/SNI: a][cat: Evil/1][URL: x][Plen Bins: 0]",
+			with("application_name", "HTTP", "application_confidence", 3.0, "bidirectional_packets", 4.0, "requested_server_name", "a")},
+		{"a line that is none", "Guessed flow protos:\t1", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			rows, err := parseReader([]byte("\nUnknown\t1\t99\t1\n" + c.line + "\n"))
+			if err != nil || len(rows) > 1 {
+				t.Fatalf("%v, %v", rows, err)
+			}
+			if len(rows) == 0 && c.want != nil || len(rows) == 1 && !reflect.DeepEqual(rows[0], c.want) {
+				t.Errorf("got  %v\nwant %v", rows, c.want)
+			}
+		})
+	}
+	if _, err := parseReader([]byte(ends + "[proto: 91/TLS][Confidence: Guesswork][1 pkts/1 bytes -> 0 pkts/0 bytes]\n")); err == nil {
+		t.Error("a confidence that is none is read")
+	}
+}
+
+func TestReaderMarksAreHeld(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		sum  readerResult
+		met  bool
+	}{
+		{"nothing", readerResult{}, false},
+		{"all", readerResult{theirs: 1000, paired: 1000, equal: 1000}, true},
+		{"one of a thousand not paired", readerResult{theirs: 1000, paired: 999, equal: 999}, true},
+		{"two of a thousand not paired", readerResult{theirs: 1000, paired: 998, equal: 998}, false},
+		{"two not paired, by a rule", readerResult{theirs: 1000, paired: 998, equal: 998, missing: 2}, true},
+		{"one with another label", readerResult{theirs: 1000, paired: 1000, equal: 999}, false},
+		{"one with another text, by a rule", readerResult{theirs: 1000, paired: 1000, equal: 999, excused: 1}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if r := (&readerReport{results: []*readerResult{&c.sum}}); r.met() != c.met {
+				t.Errorf("met is %v", r.met())
+			}
+		})
+	}
+}

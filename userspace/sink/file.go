@@ -1,0 +1,69 @@
+package sink
+
+import (
+	"errors"
+	"io"
+	"os"
+	"slices"
+)
+
+// openFile opens a file of the sink's own, and goes on at its end; mode is
+// O_TRUNC to replace what is there.
+func (s *stream) openFile(path string, mode int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|mode, 0o666)
+	if err != nil {
+		return bare(err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return bare(err)
+	}
+	regular, length := (*os.File)(nil), int64(0)
+	if info.Mode().IsRegular() {
+		regular = f
+		if length, err = f.Seek(0, io.SeekEnd); err != nil {
+			f.Close()
+			return bare(err)
+		}
+	}
+	s.path, s.writer, s.owned, s.regular, s.length = path, f, f, regular, length
+	return nil
+}
+
+// begin puts the header before what is buffered, in an output that is empty.
+func (s *stream) begin() {
+	if s.length > 0 {
+		return
+	}
+	header := s.encoder.appendHeader(nil)
+	s.buffer = slices.Insert(s.buffer, 0, header...)
+	for i := range s.records {
+		s.records[i].end += len(header)
+	}
+	s.records = slices.Insert(s.records, 0, record{end: len(header)})
+}
+
+// Reopen implements Sink. The rest of a record of which part is in the old file
+// must follow there: then the old file goes on.
+func (s *stream) Reopen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.drain()
+	if s.regular == nil || s.torn {
+		return s.reopened(err)
+	}
+	old := s.owned
+	if failed := s.openFile(s.path, 0); failed != nil {
+		return s.reopened(errors.Join(err, failed))
+	}
+	s.begin()
+	return s.reopened(errors.Join(err, bare(old.Close())))
+}
+
+func (s *stream) reopened(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Output: s.name, Err: err}
+}
