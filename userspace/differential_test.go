@@ -239,6 +239,7 @@ func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
 type taken struct {
 	number  uint8
 	reverse bool
+	bare    [2]bool
 	timeNs  uint64
 	wire    uint32
 	data    string
@@ -272,7 +273,7 @@ func metersAgree(t *testing.T, path string, link uint32, cfg userspace.Config, p
 	meterInKernel(t, path, k, p.list)
 	var kernelSamples []taken
 	for _, s := range k.Samples {
-		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, s.TimeNs, s.WireLength, string(s.Data)})
+		kernelSamples = append(kernelSamples, taken{s.Number, s.Direction == 1, [2]bool{s.Bare&1 != 0, s.Bare&2 != 0}, s.TimeNs, s.WireLength, string(s.Data)})
 	}
 	p.next = 0
 	records, samples := goRecords(t, path, cfg, p)
@@ -319,7 +320,7 @@ func meterInKernel(t *testing.T, path string, k *bpftest.Meter, list []userspace
 func goRecords(t *testing.T, path string, cfg userspace.Config, p *packets) (records []bpf.Record, samples []taken) {
 	t.Helper()
 	m, err := userspace.NewMeter(p, userspace.WithConfig(cfg), userspace.WithSamples(func(s *userspace.Sample) {
-		samples = append(samples, taken{s.Number, s.Reverse, s.TimeNs, s.WireLength, string(s.Packet)})
+		samples = append(samples, taken{s.Number, s.Reverse, [2]bool{s.BareForward, s.BareReverse}, s.TimeNs, s.WireLength, string(s.Packet)})
 	}))
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ type entry struct {
 	record  bpf.Record
 	name    uint16 // of the interface, by the meter's numbering
 	samples uint8
-	dpiDone bool
+	state   sampling
 	tag     uint32 // what its slot has
 }
 
@@ -157,7 +157,7 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 	e := t.entry(i)
 	t.flowIDs++
 	recordOpen(&e.record, p, t.flowIDs)
-	e.name, e.samples, e.dpiDone, e.tag = name, 0, false, tag
+	e.name, e.samples, e.state, e.tag = name, 0, 0, tag
 	t.flows++
 	t.quiet.add(i, t.clock)
 	t.insert(tag, i)
@@ -181,7 +181,7 @@ func (t *table) renew(i uint32, p *bpf.Packet, name uint16) uint32 {
 		*t.entry(old) = *e
 		t.wait(old, bpf.WeirFlowEndReasonEND_ACTIVE, p.TimeNs)
 		recordContinue(&e.record)
-		e.samples, e.dpiDone = 0, false
+		e.samples, e.state = 0, 0
 	}
 	return i
 }

@@ -49,7 +49,7 @@ func newSettings() *settings {
 		dissections: number{max: 255, n: dpi.DefaultDissections},
 		l7:          choice{words: []string{"basic", "full"}, picked: "basic"},
 		l7Flows:     number{min: 1, max: 1 << 24, n: dpi.DefaultMaxFlows},
-		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
+		octets:      number{min: 64, max: userspace.SampleOctetsRing, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
 }

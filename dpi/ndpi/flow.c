@@ -95,37 +95,55 @@ static int admissible(const struct weir_ndpi_flow *f, struct view *v)
 	return transport_ok(v->protocol, v->l4, v->l4_length, !f->fed);
 }
 
-/* Before the first packet that answers an HTTP request, shows nDPI the same
- * packet without its payload. */
-static void acknowledge(struct weir_ndpi *m, struct weir_ndpi_flow *f, const struct view *v)
-{
-	size_t headers = v->l4 - v->packet + (v->l4[12] >> 4) * 4;
-	size_t said;
-
-	f->answered = 1;
-	if (headers > sizeof(m->bare))
-		return;
-	memcpy(m->bare, v->packet, headers);
-	said = m->bare[0] >> 4 == 4 ? headers : headers - 40;
-	m->bare[m->bare[0] >> 4 == 4 ? 2 : 4] = said >> 8;
-	m->bare[m->bare[0] >> 4 == 4 ? 3 : 5] = said & 0xff;
-	f->found = process_packet(m->module, f->flow, m->bare, headers, m->now_ms);
-}
-
 static void show(struct weir_ndpi *m, struct weir_ndpi_flow *f, const struct view *v, uint64_t time_ms)
 {
-	uint16_t sender = 0;
-
-	if (v->protocol == IPPROTO_TCP)
-		memcpy(&sender, v->l4, sizeof(sender));
 	if (time_ms > m->now_ms)
 		m->now_ms = time_ms;
-	if (NEEDS_ACKNOWLEDGEMENT && sender != f->sender && !f->answered && is(&f->found, NDPI_PROTOCOL_HTTP))
-		acknowledge(m, f, v);
-	f->sender = sender;
 	f->l4_protocol = v->protocol;
 	f->fed = 1;
 	f->found = process_packet(m->module, f->flow, v->packet, v->length, m->now_ms);
+}
+
+static void exchange(uint8_t *a, uint8_t *b, size_t size)
+{
+	uint8_t kept[16];
+
+	memcpy(kept, a, size);
+	memcpy(a, b, size);
+	memcpy(b, kept, size);
+}
+
+/* Turns a packet of TCP round: addresses, ports, sequence and acknowledgement. */
+static void turn_round(uint8_t *packet, size_t l4_offset)
+{
+	size_t address = packet[0] >> 4 == 4 ? 4 : 16;
+	uint8_t *source = packet + (packet[0] >> 4 == 4 ? 12 : 8), *tcp = packet + l4_offset;
+
+	exchange(source, source + address, address);
+	exchange(tcp, tcp + 2, 2);
+	exchange(tcp + 4, tcp + 8, 4);
+	tcp[13] = 0x10; /* ACK and nothing else */
+}
+
+void weir_ndpi_bare(struct weir_ndpi *m, struct weir_ndpi_flow *f, const uint8_t *packet,
+		    uint16_t length, uint64_t time_ms, bool against)
+{
+	struct view v = {.packet = packet, .length = length};
+	size_t headers, said;
+
+	if (!GOES_BY_BARE || !is(&f->found, NDPI_PROTOCOL_HTTP) || !admissible(f, &v) || v.protocol != IPPROTO_TCP)
+		return;
+	headers = v.l4 - packet + (v.l4[12] >> 4) * 4;
+	if (headers > sizeof(m->bare))
+		return;
+	memcpy(m->bare, packet, headers);
+	said = packet[0] >> 4 == 4 ? headers : headers - 40;
+	m->bare[packet[0] >> 4 == 4 ? 2 : 4] = said >> 8;
+	m->bare[packet[0] >> 4 == 4 ? 3 : 5] = said & 0xff;
+	if (against)
+		turn_round(m->bare, v.l4 - packet);
+	v = (struct view){.packet = m->bare, .length = headers, .protocol = IPPROTO_TCP};
+	show(m, f, &v, time_ms);
 }
 
 int weir_ndpi_feed(struct weir_ndpi *m, struct weir_ndpi_flow **flow, const uint8_t *packet,

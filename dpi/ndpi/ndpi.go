@@ -7,6 +7,8 @@ package ndpi
 #cgo CFLAGS: -O2 -Wall -Wextra
 #cgo noescape weir_ndpi_feed
 #cgo nocallback weir_ndpi_feed
+#cgo noescape weir_ndpi_bare
+#cgo nocallback weir_ndpi_bare
 #cgo noescape weir_ndpi_finish
 #cgo nocallback weir_ndpi_finish
 #cgo noescape weir_ndpi_report
@@ -187,6 +189,17 @@ func (m *Module) Feed(f *Flow, packet []byte, wire uint32, timeMs uint64) State 
 	state := C.weir_ndpi_feed(m.m, &flow, (*C.uint8_t)(m.p), C.uint16_t(n), C.uint64_t(timeMs))
 	*f = flow
 	return State(state)
+}
+
+// Bare tells nDPI that a packet without payload came before the one given, which
+// is shown next: the same way, or against it. It is made of that one's headers,
+// and for releases and flows that go by it.
+func (m *Module) Bare(f Flow, packet []byte, wire uint32, timeMs uint64, against bool) {
+	n := copy(m.arena, packet)
+	if f == nil || !fitLengths(m.arena[:n], wire) {
+		return
+	}
+	C.weir_ndpi_bare(m.m, f, (*C.uint8_t)(m.p), C.uint16_t(n), C.uint64_t(timeMs), C.bool(against))
 }
 
 // Finish ends the inspection of the flow, with a guess where nothing was found,

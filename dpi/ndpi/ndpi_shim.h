@@ -5,6 +5,7 @@
 #ifndef WEIR_NDPI_SHIM_H
 #define WEIR_NDPI_SHIM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct weir_ndpi;      /* a detection module; used by one thread at a time */
@@ -121,6 +122,12 @@ const char *weir_ndpi_risk_name(int bit);
  * its memory must stay mapped. Returns bits of enum weir_ndpi_state. */
 int weir_ndpi_feed(struct weir_ndpi *m, struct weir_ndpi_flow **flow, const uint8_t *packet,
 		   uint16_t length, uint64_t time_ms);
+
+/* Shows nDPI, where it goes by such, the headers of a packet that it will be
+ * shown next without its payload, against its way if so told: one such packet
+ * came before it. */
+void weir_ndpi_bare(struct weir_ndpi *m, struct weir_ndpi_flow *f, const uint8_t *packet,
+		    uint16_t length, uint64_t time_ms, bool against);
 
 /* Fills in what is known of the flow so far; d may be NULL. */
 void weir_ndpi_report(struct weir_ndpi *m, struct weir_ndpi_flow *flow, struct weir_ndpi_result *r,

@@ -105,7 +105,7 @@ func TestAVerdictOfEveryKind(t *testing.T) {
 			return string(r.ApplicationName) == "Unknown" && string(r.CategoryName) == "Unspecified" && r.Confidence == 0 && !r.Guessed
 		}},
 		"HTTP, with the response's content type and no octets that are not UTF-8": {
-			[][]byte{tcp(5000, 80, 1, request), tcp(80, 5000, 1, response)}, func(r *Result) bool {
+			[][]byte{tcp(5000, 80, 1, request), tcp(80, 5000, 1, ""), tcp(80, 5000, 1, response)}, func(r *Result) bool {
 				return strings.HasPrefix(string(r.ApplicationName), "HTTP") && string(r.UserAgent) == "caf 1.0" &&
 					string(r.ContentType) == "text/html" && string(r.ServerName) == "www.example.org"
 			}},

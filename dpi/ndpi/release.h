@@ -175,10 +175,11 @@ static inline int extra_possible(module_t *module, struct ndpi_flow_struct *flow
 
 #define HAS_HTTP_SERVER NDPI_AT_LEAST(4, 6)
 
-/* nDPI 4.2 reads the content type of an HTTP response only if a packet without
- * payload came between request and response; so the server's acknowledgement
- * must not be left out. Newer releases pass such packets over. */
-#define NEEDS_ACKNOWLEDGEMENT !NDPI_AT_LEAST(4, 4)
+/* nDPI 4.2 takes the turns of an HTTP conversation by packets without payload as
+ * well: it reads the content type of a response, and the category that it gives,
+ * only if one came between request and response. Newer releases pass such packets
+ * over. */
+#define GOES_BY_BARE !NDPI_AT_LEAST(4, 4)
 
 /* The library's numbers of confidence shift from release to release. */
 static inline uint8_t stable_confidence(const struct ndpi_flow_struct *flow)

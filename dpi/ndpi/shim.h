@@ -14,9 +14,7 @@ struct weir_ndpi_flow {
 	ndpi_protocol found;
 	uint8_t l4_protocol;
 	uint8_t fed; /* nDPI has seen a packet of it */
-	uint8_t answered; /* a bare acknowledgement was put before the answer */
 	uint8_t guessed;
-	uint16_t sender; /* port, as in the packet, that sent the last one fed */
 	struct ndpi_flow_struct *flow;
 };
 
@@ -25,7 +23,7 @@ struct weir_ndpi {
 	struct weir_ndpi_flow *spare;
 	uint32_t spare_count;
 	uint64_t now_ms; /* nDPI's clock, which never runs backwards */
-	uint8_t bare[128]; /* a packet's headers, see acknowledge */
+	uint8_t bare[128]; /* a packet's headers, see weir_ndpi_bare */
 };
 
 /* Frees a flow and what it points to. */

@@ -42,6 +42,9 @@ func (*Module) Close() {}
 // Feed rejects every packet.
 func (*Module) Feed(*Flow, []byte, uint32, uint64) State { return Rejected }
 
+// Bare does nothing.
+func (*Module) Bare(Flow, []byte, uint32, uint64, bool) {}
+
 // Finish leaves r and d as they are.
 func (*Module) Finish(Flow, *Result, *Details) {}
 

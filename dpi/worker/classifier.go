@@ -134,6 +134,7 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 
 // show shows nDPI a sample.
 func (c *Classifier) show(e *entry, s *userspace.Sample) ndpi.State {
+	c.turns(e, s)
 	state := c.module.Feed(&e.flow, s.Packet, s.WireLength, s.TimeNs/1e6)
 	if state&ndpi.Rejected != 0 {
 		c.counts.Rejected++
@@ -141,6 +142,21 @@ func (c *Classifier) show(e *entry, s *userspace.Sample) ndpi.State {
 		c.counts.Shown++
 	}
 	return state
+}
+
+// turns shows nDPI that packets without payload came before the sample. They are
+// not sampled, and do not count.
+func (c *Classifier) turns(e *entry, s *userspace.Sample) {
+	along, against := s.BareForward, s.BareReverse
+	if s.Reverse {
+		along, against = against, along
+	}
+	if along {
+		c.module.Bare(e.flow, s.Packet, s.WireLength, s.TimeNs/1e6, false)
+	}
+	if against {
+		c.module.Bare(e.flow, s.Packet, s.WireLength, s.TimeNs/1e6, true)
+	}
 }
 
 // Close appends the payload of the flow's verdict to b, and forgets the flow.

@@ -179,8 +179,22 @@ func AppendSample(b []byte, s *userspace.Sample) []byte {
 	b = appendFlow(b, FlowRef{s.FlowID, s.Part})
 	b = binary.LittleEndian.AppendUint64(b, s.TimeNs)
 	b = binary.LittleEndian.AppendUint32(b, s.WireLength)
-	b = append(b, s.Number, s.Protocol, s.IPVersion, truth(s.Reverse))
+	b = append(b, s.Number, s.Protocol, s.IPVersion, directions(s))
 	return append(b, packet...)
+}
+
+// The bits of a sample's directions.
+const (
+	isReverse = 1 << iota
+	bareForward
+	bareReverse
+)
+
+func directions(s *userspace.Sample) (bits byte) {
+	for i, is := range [...]bool{s.Reverse, s.BareForward, s.BareReverse} {
+		bits |= truth(is) << i
+	}
+	return bits
 }
 
 // ParseSample reads a Sample frame's body into s, whose Packet is part of it.
@@ -190,15 +204,17 @@ func ParseSample(body []byte, s *userspace.Sample) error {
 	}
 	f := flowOf(body)
 	*s = userspace.Sample{
-		FlowID:     f.FlowID,
-		Part:       f.Part,
-		TimeNs:     binary.LittleEndian.Uint64(body[12:]),
-		WireLength: binary.LittleEndian.Uint32(body[20:]),
-		Number:     body[24],
-		Protocol:   body[25],
-		IPVersion:  body[26],
-		Reverse:    body[27] != 0,
-		Packet:     body[sampleLen:],
+		FlowID:      f.FlowID,
+		Part:        f.Part,
+		TimeNs:      binary.LittleEndian.Uint64(body[12:]),
+		WireLength:  binary.LittleEndian.Uint32(body[20:]),
+		Number:      body[24],
+		Protocol:    body[25],
+		IPVersion:   body[26],
+		Reverse:     body[27]&isReverse != 0,
+		BareForward: body[27]&bareForward != 0,
+		BareReverse: body[27]&bareReverse != 0,
+		Packet:      body[sampleLen:],
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 )
 
 var aSample = userspace.Sample{
-	FlowID: 1<<40 + 1, Part: 7, Number: 3, Reverse: true, Protocol: 6, IPVersion: 4,
+	FlowID: 1<<40 + 1, Part: 7, Number: 3, Reverse: true, BareReverse: true, Protocol: 6, IPVersion: 4,
 	TimeNs: 1700000000123456789, WireLength: 9000, Packet: []byte("packet"),
 }
 
