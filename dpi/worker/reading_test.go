@@ -1,10 +1,16 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/weirflow/weir/dpi/handshake"
 )
 
 // segments make a TCP connection between two ends.
@@ -85,6 +91,47 @@ func TestOctetsOfHellosAreBoundedLeastRecentFirst(t *testing.T) {
 	rs.settle(last)
 	if rs.octets >= before || rs.list.Len() != n-2 {
 		t.Errorf("a reading that is done still holds %d octets", rs.octets)
+	}
+}
+
+// helloWith is a client's hello in one record, with a name and n protocols in it.
+func helloWith(name string, n int) []byte {
+	var b cryptobyte.Builder
+	b.AddUint8(22)
+	b.AddUint16(0x0301)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		b.AddUint8(handshake.KindClientHello)
+		b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+			b.AddUint16(0x0303)
+			b.AddBytes(make([]byte, 32+1)) // random, no session
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint16(0x1301) })
+			b.AddBytes([]byte{1, 0})
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				b.AddUint16(0)
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+						b.AddUint8(0)
+						b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(name)) })
+					})
+				})
+				b.AddUint16(16)
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(bytes.Repeat([]byte{1, 'x'}, n)) })
+				})
+			})
+		})
+	})
+	return b.BytesOrPanic()
+}
+
+func TestOfAHelloLittleIsKept(t *testing.T) {
+	var r reading
+	r.take(tcp(40000, 443, 1, 1, flagACK, helloWith(strings.Repeat("é", 4000), 3000)), false)
+	if r.client == nil || r.client.serverName != strings.Repeat("é", 127) || len(r.client.alpn) != factMax || r.client.ja4 == "" {
+		t.Fatalf("of the hello is kept %+v", r.client)
+	}
+	if r.streams[0].Size() != 0 || !r.streams[0].Done() {
+		t.Errorf("the stream holds %d octets", r.streams[0].Size())
 	}
 }
 
