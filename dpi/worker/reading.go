@@ -20,6 +20,11 @@ const (
 	portLLMNR = 5355
 )
 
+// answerSamples is how many more samples are waited for the other side's answer,
+// when nDPI wants no more: neither a QUIC hello nor a STUN request need get one
+// that can be read.
+const answerSamples = 8
+
 // A reading is what weir itself reads off a flow's first packets, where nDPI
 // does not tell it, or not in every release.
 type reading struct {
@@ -33,6 +38,9 @@ type reading struct {
 	stun    message.STUN
 	rtp     message.RTP
 	hasRTP  bool
+
+	asked  bool  // a STUN request came
+	waited uint8 // samples since an answer was to be waited for, up to answerSamples
 
 	held  int            // octets
 	place *chain.Element // among those that hold some
@@ -68,6 +76,9 @@ func (r *reading) take(s *segment, reverse bool) {
 		r.segment(s, reverse)
 	case protocolUDP:
 		r.datagram(s, reverse)
+	}
+	if r.unanswered() && r.waited < answerSamples {
+		r.waited++
 	}
 }
 
@@ -179,6 +190,7 @@ func (r *reading) learnDNS(d *message.DNS) {
 }
 
 func (r *reading) learnSTUN(s message.STUN) {
+	r.asked = r.asked || s.Request
 	if s.Software != "" {
 		r.stun.Software = s.Software
 	}
@@ -190,9 +202,15 @@ func (r *reading) learnSTUN(s message.STUN) {
 	}
 }
 
-// wants tells whether a hello has begun and is not whole.
+// wants tells whether a hello has begun and is not whole, or is to be answered.
 func (r *reading) wants() bool {
-	return r.size() > 0
+	return r.size() > 0 || r.unanswered() && r.waited < answerSamples
+}
+
+// unanswered tells whether the other side's answer would say more.
+func (r *reading) unanswered() bool {
+	hello := r.client != nil && r.client.transport == handshake.OverQUIC && !r.quic[1].Done()
+	return hello || r.asked && !r.stun.Mapped.IsValid()
 }
 
 // size is the octets that are held for hellos that are not whole.

@@ -3,8 +3,10 @@ package worker
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -132,6 +134,62 @@ func TestOfAHelloLittleIsKept(t *testing.T) {
 	}
 	if r.streams[0].Size() != 0 || !r.streams[0].Done() {
 		t.Errorf("the stream holds %d octets", r.streams[0].Size())
+	}
+}
+
+func TestAnAnswerIsWaitedForAFewSamples(t *testing.T) {
+	const (
+		header   = "\x21\x12\xa4\x42\xa6\x67\x4f\x75\xf0\xad\x2c\x00\x13\x15\xb3\x36"
+		request  = "\x00\x01\x00\x00" + header
+		response = "\x01\x01\x00\x0c" + header + "\x00\x20\x00\x08\x00\x01\xed\x86\xe1\x12\xa6\x43"
+	)
+	datagram := func(payload string) *segment {
+		s, ok := splitPacket(udp(3478, payload))
+		if !ok {
+			t.Fatal("the datagram is not read")
+		}
+		return &s
+	}
+	var answered, silent reading
+	answered.take(datagram(request), false)
+	if !answered.wants() {
+		t.Error("a request wants no answer")
+	}
+	answered.take(datagram(response), true)
+	if answered.wants() || answered.stun.Mapped.String() != "192.0.2.1:52372" {
+		t.Errorf("after the answer it wants %v, %v", answered.wants(), answered.stun.Mapped)
+	}
+	n := 0
+	for silent.take(datagram(request), false); silent.wants(); silent.take(datagram(request), false) {
+		if n++; n > answerSamples {
+			t.Fatal("it is waited for ever")
+		}
+	}
+}
+
+// quicAnswer is the packet of RFC 9001 appendix A.3, which answers that of A.2.
+const quicAnswer = "cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb38cc5a99f5ede4cf73c3ec2493a1839b3dbcba3f6" +
+	"ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee"
+
+func TestTheAnswerToAQUICHelloInOneDatagramIsRead(t *testing.T) {
+	text, err := os.ReadFile("../handshake/testdata/rfc9001-a2.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r reading
+	for i, digits := range []string{strings.Join(strings.Fields(string(text)), ""), quicAnswer} {
+		payload, err := hex.DecodeString(digits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, ok := splitPacket(udp(443, string(payload)))
+		r.take(&s, i == 1)
+		if !ok || r.client == nil || r.wants() != (i == 0) {
+			t.Fatalf("datagram %d: client %+v, wants %v", i, r.client, r.wants())
+		}
+	}
+	if r.server == nil || r.server.Cipher != 0x1301 {
+		t.Errorf("server %+v", r.server)
 	}
 }
 
