@@ -76,7 +76,7 @@ func (p *process) answer(kind worker.Kind, body []byte, verdicts []verdict) ([]v
 	case worker.KindLabel:
 		l, err := worker.ParseLabel(body)
 		if err == nil && p.w.o.Classified != nil {
-			p.w.o.Classified(l)
+			p.announce(l)
 		}
 		return verdicts, err
 	case worker.KindAck:

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/userspace"
 )
 
 const (
@@ -41,6 +42,7 @@ type process struct {
 	began    time.Time
 	progress atomic.Int64 // ns since began when it last gave a sign of life
 	hung     atomic.Bool
+	deaf     atomic.Bool   // nobody listens to it: Options.Classified has a label
 	dead     chan struct{} // closed when it has ended
 
 	// Of the batches that were written, or begun to be.
@@ -286,6 +288,15 @@ func (p *process) silent() time.Duration {
 	return time.Since(p.began) - time.Duration(p.progress.Load())
 }
 
+// announce calls Options.Classified, which may block for as long as it likes:
+// that the process cannot be heard meanwhile is not its silence.
+func (p *process) announce(l *userspace.Label) {
+	p.deaf.Store(true)
+	p.w.o.Classified(l)
+	p.alive()
+	p.deaf.Store(false)
+}
+
 // write writes batches as they come.
 func (p *process) write() {
 	for {
@@ -325,7 +336,7 @@ func (p *process) watch() {
 			p.part()
 			return
 		case <-tick.C:
-			if p.sent.Load() != p.acked.Load() && p.silent() > p.w.o.Timeout {
+			if !p.deaf.Load() && p.sent.Load() != p.acked.Load() && p.silent() > p.w.o.Timeout {
 				p.hung.Store(true)
 				p.kill()
 				return

@@ -170,6 +170,23 @@ func TestAHangIsEndedByTheWatchdog(t *testing.T) {
 	}
 }
 
+func TestASlowListenerIsNotTakenForAHang(t *testing.T) {
+	const timeout = 400 * time.Millisecond
+	var labelled []uint64
+	o := dpi.Options{Timeout: timeout, Classified: func(l *userspace.Label) {
+		labelled = append(labelled, l.FlowID)
+		time.Sleep(2 * timeout)
+	}}
+	w, _, src := startScript(t, o, 5000, func(items []item) {
+		items[99].samples[0], items[4999].samples[1] = labelPacket, labelPacket
+	})
+	out := drain(t, src)
+	out.inOrder(t, 5000)
+	if s := w.Stats(); s.Hangs+s.Crashes != 0 || s.FlowsCrashed != 0 || !slices.Equal(labelled, []uint64{100, 5000}) {
+		t.Errorf("labels of %v, %+v", labelled, s)
+	}
+}
+
 func TestCrashesAgainAndAgainDoNotHoldUpFlows(t *testing.T) {
 	_, _, src := startScript(t, dpi.Options{}, 20000, func(items []item) {
 		for i := range items {

@@ -84,8 +84,13 @@ func (q *QUIC) Size() int {
 	return n
 }
 
-// Drop gives up what has not been read.
+// Drop gives up what has not been read, and the message.
 func (q *QUIC) Drop() {
+	q.end()
+	q.message = nil
+}
+
+func (q *QUIC) end() {
 	q.ended = true
 	q.a.drop()
 	q.keys = nil
@@ -126,7 +131,7 @@ func splitInitial(b []byte) (p initial, isInitial, ok bool) {
 // first one; after a Retry, from the one that the server chose.
 func (q *QUIC) initial(p *initial) {
 	if q.tried++; q.tried > packetsTried {
-		q.Drop()
+		q.end()
 		return
 	}
 	if q.keys != nil {
@@ -191,7 +196,7 @@ func (q *QUIC) frames(payload []byte) {
 			offset, data := c.number(), []byte(nil)
 			data = c.take(c.number())
 			if c.short || offset > HelloMax || !q.a.add(int(offset), data) {
-				q.Drop()
+				q.end()
 				return
 			}
 		default:
@@ -213,7 +218,7 @@ func (q *QUIC) read() {
 	if state == whole && message[0] == kind {
 		q.message = bytes.Clone(message)
 	}
-	q.Drop()
+	q.end()
 }
 
 // A cursor reads a buffer from the front. Once it is short it stays so.

@@ -41,7 +41,7 @@ func (s *Stream) Add(sequence uint32, payload []byte) {
 		return
 	}
 	if !s.a.add(offset, payload[:min(len(payload), HelloMax-offset)]) {
-		s.Drop()
+		s.end()
 		return
 	}
 	s.read()
@@ -53,9 +53,9 @@ func (s *Stream) read() {
 	switch {
 	case state == whole:
 		s.message = append([]byte(nil), message...)
-		s.Drop()
+		s.end()
 	case state == impossible || len(b) >= HelloMax:
-		s.Drop()
+		s.end()
 	}
 }
 
@@ -68,8 +68,13 @@ func (s *Stream) Done() bool { return s.ended }
 // Size is the memory that the stream holds.
 func (s *Stream) Size() int { return s.a.size() + cap(s.message) }
 
-// Drop gives up what has not been read.
+// Drop gives up what has not been read, and the message.
 func (s *Stream) Drop() {
+	s.end()
+	s.message = nil
+}
+
+func (s *Stream) end() {
 	s.ended = true
 	s.a.drop()
 }

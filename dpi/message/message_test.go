@@ -91,6 +91,21 @@ func TestSTUN(t *testing.T) {
 	}
 }
 
+func TestSTUNOfWhatsApp(t *testing.T) {
+	const header = "\x21\x12\xa4\x42\xa6\x67\x4f\x75\xf0\xad\x2c\x00\x13\x15\xb3\x36"
+	// Neither the message nor its last attribute is padded.
+	if s, ok := ReadSTUN([]byte("\x00\x03\x00\x06" + header + "\x40\x00\x00\x02\x05\x03")); !ok || s != (STUN{Request: true}) {
+		t.Errorf("request: %+v, %v", s, ok)
+	}
+	// The second of the addresses is none.
+	response := "\x01\x03\x00\x18" + header + "\x00\x20\x00\x08\x00\x01\xed\x86\xe1\x12\xa6\x43" +
+		"\x00\x20\x00\x08\x00\x00\x00\x01\x6b\x8e\x03\x43"
+	want := STUN{Mapped: netip.MustParseAddrPort("192.0.2.1:52372")}
+	if s, ok := ReadSTUN([]byte(response)); !ok || s != want {
+		t.Errorf("response: %+v, %v", s, ok)
+	}
+}
+
 func TestRTP(t *testing.T) {
 	packet := "\x80\x88\x00\x01\x00\x00\x00\xa0\xde\xad\xbe\xefmedia"
 	if r, ok := ReadRTP([]byte(packet)); !ok || r != (RTP{8, 0xdeadbeef}) {

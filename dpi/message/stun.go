@@ -21,6 +21,8 @@ const (
 
 // A STUN is what a message tells of its ends.
 type STUN struct {
+	// Request tells a message that wants a response.
+	Request  bool
 	Software string
 	Realm    string
 	// Mapped is the client's address as the server saw it.
@@ -33,19 +35,19 @@ func ReadSTUN(b []byte) (STUN, bool) {
 		return STUN{}, false
 	}
 	n := int(binary.BigEndian.Uint16(b[2:]))
-	if n%4 != 0 || stunHeader+n > len(b) {
+	if stunHeader+n > len(b) {
 		return STUN{}, false
 	}
-	var s STUN
+	s := STUN{Request: binary.BigEndian.Uint16(b)&0x0110 == 0}
 	transaction := b[4:stunHeader] // with the cookie, as XOR takes it
 	for rest := b[stunHeader : stunHeader+n]; len(rest) >= 4; {
 		kind, length := binary.BigEndian.Uint16(rest), int(binary.BigEndian.Uint16(rest[2:]))
-		padded := (length + 3) &^ 3
-		if 4+padded > len(rest) {
+		if 4+length > len(rest) {
 			return STUN{}, false
 		}
 		s.attribute(kind, rest[4:4+length], transaction)
-		rest = rest[4+padded:]
+		// WhatsApp's last attribute lacks its padding.
+		rest = rest[min(4+(length+3)&^3, len(rest)):]
 	}
 	return s, true
 }
@@ -61,7 +63,9 @@ func (s *STUN) attribute(kind uint16, value, transaction []byte) {
 			s.Mapped = stunAddress(value, nil)
 		}
 	case stunXORMapped:
-		s.Mapped = stunAddress(value, transaction)
+		if a := stunAddress(value, transaction); a.IsValid() {
+			s.Mapped = a
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ type Classifier struct {
 type entry struct {
 	ref        FlowRef
 	flow       ndpi.Flow
-	reading    *reading // nil if nothing was read
+	reading    *reading // nil if nothing was read, or once done
 	begin      beginning
 	samples    uint8
 	known      bool // nDPI needs no more
@@ -199,10 +199,7 @@ func (c *Classifier) open(ref FlowRef) *entry {
 	} else {
 		c.spare = e.next
 	}
-	if e.reading != nil {
-		*e.reading = reading{}
-	}
-	*e = entry{ref: ref, reading: e.reading, begin: beginning{packets: e.begin.packets[:0]}, verdict: e.verdict[:0]}
+	*e = entry{ref: ref, begin: beginning{packets: e.begin.packets[:0]}, verdict: e.verdict[:0]}
 	c.flows[ref] = e
 	c.live.push(e)
 	return e
@@ -238,8 +235,8 @@ func (c *Classifier) finish(e *entry) {
 	c.live.remove(e)
 	e.done = true
 	if e.reading != nil {
-		e.reading.drop()
-		c.readings.settle(e.reading)
+		c.readings.giveBack(e.reading)
+		e.reading = nil
 	}
 	c.finished.push(e)
 	c.octets += len(e.verdict)

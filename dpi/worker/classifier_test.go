@@ -125,6 +125,22 @@ func TestVerdictsThatAreNotFetchedAreBoundedByOctets(t *testing.T) {
 	}
 }
 
+func TestAFlowThatHasItsVerdictHoldsNoReading(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 20, Details: true})
+	for id := range uint64(100) {
+		c.take(id, 0, udp(53, dnsQuery))
+		if e := c.flows[FlowRef{FlowID: id}]; !e.done || e.reading != nil {
+			t.Fatalf("flow %d: done %v, reading %+v", id, e.done, e.reading)
+		}
+	}
+	if n := len(c.readings.spare); n != 1 {
+		t.Errorf("%d readings were made for one flow at a time", n)
+	}
+	if l7 := c.verdict(t, 99); l7.Details.DNSQuery != "a.example.org" {
+		t.Errorf("%+v", l7.Details)
+	}
+}
+
 func TestAfterARestartTheMiddleOfAFlowIsNotInspected(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10, Restarted: true})
 	if !c.take(1, 1, udp(53, dnsQuery)) || c.Counts().Shown != 0 {

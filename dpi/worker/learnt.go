@@ -49,14 +49,14 @@ func (c *Classifier) fromNDPI(n *ndpi.Details, d *userspace.L7Details) {
 
 func (c *Classifier) fromReading(r *reading, d *userspace.L7Details) {
 	if r.client != nil {
-		r.fromClient(d)
+		r.client.tell(d)
 	}
 	if h := r.server; h != nil && r.client != nil {
 		d.ALPNChosen = either(d.ALPNChosen, text(h.ALPN))
 		d.TLSCipher = either(d.TLSCipher, cipherName(h.Cipher))
 		d.TLSVersion = versionName(h.Version)
 	}
-	if r.client != nil && r.transport == handshake.OverQUIC || bytes.Contains(c.result.ApplicationName, []byte("QUIC")) {
+	if r.client != nil && r.client.transport == handshake.OverQUIC || bytes.Contains(c.result.ApplicationName, []byte("QUIC")) {
 		d.QUICVersion = quicVersionName(r.version)
 	}
 	if r.dnsPort || bytes.Contains(c.result.ApplicationName, []byte("DNS")) {
@@ -73,18 +73,11 @@ func (c *Classifier) fromReading(r *reading, d *userspace.L7Details) {
 	}
 }
 
-func (r *reading) fromClient(d *userspace.L7Details) {
-	h := r.client
-	d.TLSServerName = text(h.ServerName)
-	d.ALPNOffered = either(d.ALPNOffered, text(strings.Join(h.ALPN, ",")))
-	d.JA4 = either(d.JA4, h.JA4(r.transport))
-	d.TLSVersion = either(d.TLSVersion, versionName(h.Newest()))
-	switch {
-	case h.ECH:
-		d.EncryptedHello = "ECH"
-	case h.ESNI:
-		d.EncryptedHello = "ESNI"
-	}
+func (o *offer) tell(d *userspace.L7Details) {
+	d.TLSServerName, d.EncryptedHello = o.serverName, o.encrypted
+	d.ALPNOffered = either(d.ALPNOffered, o.alpn)
+	d.JA4 = either(d.JA4, o.ja4)
+	d.TLSVersion = either(d.TLSVersion, versionName(o.version))
 }
 
 func either(a, b string) string {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	chain "container/list"
+	"strings"
 
 	"github.com/weirflow/weir/dpi/handshake"
 	"github.com/weirflow/weir/dpi/message"
@@ -19,24 +20,54 @@ const (
 	portLLMNR = 5355
 )
 
+// answerSamples is how many more samples are waited for the other side's answer,
+// when nDPI wants no more: neither a QUIC hello nor a STUN request need get one
+// that can be read.
+const answerSamples = 8
+
 // A reading is what weir itself reads off a flow's first packets, where nDPI
 // does not tell it, or not in every release.
 type reading struct {
-	streams   [2]handshake.Stream // by direction
-	quic      [2]handshake.QUIC   // the client's, the server's
-	version   uint32              // of the first QUIC long header
-	transport handshake.Transport
-	client    *handshake.ClientHello
-	server    *handshake.ServerHello
-	dns       message.DNS
-	dnsPort   bool // dns was read at a port of DNS
-	stun      message.STUN
-	rtp       message.RTP
-	hasRTP    bool
+	streams [2]handshake.Stream // by direction
+	quic    [2]handshake.QUIC   // the client's, the server's
+	version uint32              // of the first QUIC long header
+	client  *offer
+	server  *handshake.ServerHello
+	dns     message.DNS
+	dnsPort bool // dns was read at a port of DNS
+	stun    message.STUN
+	rtp     message.RTP
+	hasRTP  bool
+
+	asked  bool  // a STUN request came
+	waited uint8 // samples since an answer was to be waited for, up to answerSamples
 
 	held  int            // octets
 	place *chain.Element // among those that hold some
 }
+
+// An offer is what is kept of a client's hello, which itself may be of 16 KB.
+type offer struct {
+	transport             handshake.Transport
+	version               uint16
+	serverName, alpn, ja4 string
+	encrypted             string // userspace.L7Details' EncryptedHello
+}
+
+func offerOf(h *handshake.ClientHello, over handshake.Transport) *offer {
+	o := &offer{transport: over, version: h.Newest(), ja4: h.JA4(over),
+		serverName: short(h.ServerName), alpn: short(strings.Join(h.ALPN, ","))}
+	switch {
+	case h.ECH:
+		o.encrypted = "ECH"
+	case h.ESNI:
+		o.encrypted = "ESNI"
+	}
+	return o
+}
+
+// short is a stranger's text as UTF-8, as far as a verdict holds it.
+func short(t string) string { return strings.Clone(text(t[:min(len(t), factMax)])) }
 
 // take reads a packet.
 func (r *reading) take(s *segment, reverse bool) {
@@ -45,6 +76,9 @@ func (r *reading) take(s *segment, reverse bool) {
 		r.segment(s, reverse)
 	case protocolUDP:
 		r.datagram(s, reverse)
+	}
+	if r.unanswered() && r.waited < answerSamples {
+		r.waited++
 	}
 }
 
@@ -75,6 +109,7 @@ func (r *reading) segment(s *segment, reverse bool) {
 	mine.Add(s.sequence, s.payload)
 	if m := mine.Message(); m != nil {
 		r.hello(m)
+		mine.Drop()
 	}
 }
 
@@ -82,7 +117,7 @@ func (r *reading) segment(s *segment, reverse bool) {
 // is as good as none.
 func (r *reading) hello(m []byte) {
 	if h, err := handshake.ParseClientHello(m, false); err == nil && r.client == nil {
-		r.client, r.transport = h, handshake.OverTCP
+		r.client = offerOf(h, handshake.OverTCP)
 	} else if h, err := handshake.ParseServerHello(m); err == nil && r.server == nil {
 		r.server = h
 	}
@@ -99,7 +134,7 @@ func (r *reading) datagram(s *segment, reverse bool) {
 		}
 	case handshake.IsDTLS(b):
 		if h := handshake.DTLSClientHello(b); h != nil && r.client == nil {
-			r.client, r.transport = h, handshake.OverDTLS
+			r.client = offerOf(h, handshake.OverDTLS)
 		}
 	case handshake.QUICVersion(b) != 0:
 		r.datagramQUIC(b, reverse)
@@ -130,16 +165,18 @@ func (r *reading) datagramQUIC(b []byte, reverse bool) {
 	if reverse {
 		r.quic[1].Server(&r.quic[0])
 		r.quic[1].Datagram(b)
-		if m := r.quic[1].Message(); m != nil && r.server == nil {
+		if m := r.quic[1].Message(); m != nil {
 			r.hello(m)
+			r.quic[1].Drop()
 		}
 		return
 	}
 	r.quic[0].Datagram(b)
-	if m := r.quic[0].Message(); m != nil && r.client == nil {
-		if h, err := handshake.ParseClientHello(m, false); err == nil {
-			r.client, r.transport, r.version = h, handshake.OverQUIC, r.quic[0].Version()
+	if m := r.quic[0].Message(); m != nil {
+		if h, err := handshake.ParseClientHello(m, false); err == nil && r.client == nil {
+			r.client, r.version = offerOf(h, handshake.OverQUIC), r.quic[0].Version()
 		}
+		r.quic[0].Drop()
 	}
 }
 
@@ -153,6 +190,7 @@ func (r *reading) learnDNS(d *message.DNS) {
 }
 
 func (r *reading) learnSTUN(s message.STUN) {
+	r.asked = r.asked || s.Request
 	if s.Software != "" {
 		r.stun.Software = s.Software
 	}
@@ -164,9 +202,15 @@ func (r *reading) learnSTUN(s message.STUN) {
 	}
 }
 
-// wants tells whether a hello has begun and is not whole.
+// wants tells whether a hello has begun and is not whole, or is to be answered.
 func (r *reading) wants() bool {
-	return r.size() > 0
+	return r.size() > 0 || r.unanswered() && r.waited < answerSamples
+}
+
+// unanswered tells whether the other side's answer would say more.
+func (r *reading) unanswered() bool {
+	hello := r.client != nil && r.client.transport == handshake.OverQUIC && !r.quic[1].Done()
+	return hello || r.asked && !r.stun.Mapped.IsValid()
 }
 
 // size is the octets that are held for hellos that are not whole.
@@ -197,6 +241,7 @@ type readings struct {
 	list    chain.List
 	octets  int
 	dropped uint64
+	spare   []*reading // as many as there were flows under inspection
 }
 
 // settle accounts for what a reading holds after it was fed, or is done with,
@@ -225,6 +270,25 @@ func (rs *readings) settle(r *reading) {
 	}
 }
 
+// take is a reading for a flow.
+func (rs *readings) take() *reading {
+	n := len(rs.spare)
+	if n == 0 {
+		return new(reading)
+	}
+	r := rs.spare[n-1]
+	rs.spare = rs.spare[:n-1]
+	return r
+}
+
+// giveBack ends a reading: a flow that has its verdict holds none.
+func (rs *readings) giveBack(r *reading) {
+	r.drop()
+	rs.settle(r)
+	*r = reading{}
+	rs.spare = append(rs.spare, r)
+}
+
 // inspectItself feeds the flow's reading, where details are asked for.
 func (c *Classifier) inspectItself(e *entry, s *userspace.Sample) {
 	if !c.details {
@@ -235,7 +299,7 @@ func (c *Classifier) inspectItself(e *entry, s *userspace.Sample) {
 		return
 	}
 	if e.reading == nil {
-		e.reading = new(reading)
+		e.reading = c.readings.take()
 	}
 	e.reading.take(&seg, s.Reverse)
 	c.readings.settle(e.reading)

@@ -1,10 +1,18 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/weirflow/weir/dpi/handshake"
 )
 
 // segments make a TCP connection between two ends.
@@ -85,6 +93,103 @@ func TestOctetsOfHellosAreBoundedLeastRecentFirst(t *testing.T) {
 	rs.settle(last)
 	if rs.octets >= before || rs.list.Len() != n-2 {
 		t.Errorf("a reading that is done still holds %d octets", rs.octets)
+	}
+}
+
+// helloWith is a client's hello in one record, with a name and n protocols in it.
+func helloWith(name string, n int) []byte {
+	var b cryptobyte.Builder
+	b.AddUint8(22)
+	b.AddUint16(0x0301)
+	b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+		b.AddUint8(handshake.KindClientHello)
+		b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
+			b.AddUint16(0x0303)
+			b.AddBytes(make([]byte, 32+1)) // random, no session
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddUint16(0x1301) })
+			b.AddBytes([]byte{1, 0})
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				b.AddUint16(0)
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+						b.AddUint8(0)
+						b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(name)) })
+					})
+				})
+				b.AddUint16(16)
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+					b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(bytes.Repeat([]byte{1, 'x'}, n)) })
+				})
+			})
+		})
+	})
+	return b.BytesOrPanic()
+}
+
+func TestOfAHelloLittleIsKept(t *testing.T) {
+	var r reading
+	r.take(tcp(40000, 443, 1, 1, flagACK, helloWith(strings.Repeat("é", 4000), 3000)), false)
+	if r.client == nil || r.client.serverName != strings.Repeat("é", 127) || len(r.client.alpn) != factMax || r.client.ja4 == "" {
+		t.Fatalf("of the hello is kept %+v", r.client)
+	}
+	if r.streams[0].Size() != 0 || !r.streams[0].Done() {
+		t.Errorf("the stream holds %d octets", r.streams[0].Size())
+	}
+}
+
+func TestAnAnswerIsWaitedForAFewSamples(t *testing.T) {
+	const (
+		header   = "\x21\x12\xa4\x42\xa6\x67\x4f\x75\xf0\xad\x2c\x00\x13\x15\xb3\x36"
+		request  = "\x00\x01\x00\x00" + header
+		response = "\x01\x01\x00\x0c" + header + "\x00\x20\x00\x08\x00\x01\xed\x86\xe1\x12\xa6\x43"
+	)
+	datagram := func(payload string) *segment {
+		s, ok := splitPacket(udp(3478, payload))
+		if !ok {
+			t.Fatal("the datagram is not read")
+		}
+		return &s
+	}
+	var answered, silent reading
+	answered.take(datagram(request), false)
+	if !answered.wants() {
+		t.Error("a request wants no answer")
+	}
+	answered.take(datagram(response), true)
+	if answered.wants() || answered.stun.Mapped.String() != "192.0.2.1:52372" {
+		t.Errorf("after the answer it wants %v, %v", answered.wants(), answered.stun.Mapped)
+	}
+	n := 0
+	for silent.take(datagram(request), false); silent.wants(); silent.take(datagram(request), false) {
+		if n++; n > answerSamples {
+			t.Fatal("it is waited for ever")
+		}
+	}
+}
+
+// quicAnswer is the packet of RFC 9001 appendix A.3, which answers that of A.2.
+const quicAnswer = "cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb38cc5a99f5ede4cf73c3ec2493a1839b3dbcba3f6" +
+	"ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee"
+
+func TestTheAnswerToAQUICHelloInOneDatagramIsRead(t *testing.T) {
+	text, err := os.ReadFile("../handshake/testdata/rfc9001-a2.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r reading
+	for i, digits := range []string{strings.Join(strings.Fields(string(text)), ""), quicAnswer} {
+		payload, err := hex.DecodeString(digits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, ok := splitPacket(udp(443, string(payload)))
+		r.take(&s, i == 1)
+		if !ok || r.client == nil || r.wants() != (i == 0) {
+			t.Fatalf("datagram %d: client %+v, wants %v", i, r.client, r.wants())
+		}
+	}
+	if r.server == nil || r.server.Cipher != 0x1301 {
+		t.Errorf("server %+v", r.server)
 	}
 }
 
