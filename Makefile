@@ -94,10 +94,10 @@ hostile: setup ## Show nDPI every truncation of captures, and anything for T=60s
 bench: setup ## Print ratios of speed, measured side by side
 	$(GO) run ./tools/bench
 
-parity: setup ## Compare with nfstream's answers in CAPTURES
-	$(GO) run ./tools/parity $(CAPTURES)/nfstream $(CAPTURES)/cases
-
 # A folder of captures kept aside may hold the answers itself.
+parity: setup ## Compare with nfstream's answers in CAPTURES
+	$(GO) run ./tools/parity $(CAPTURES) $(CAPTURES)/nfstream $(CAPTURES)/cases
+
 parity-l7: setup ## Compare labels with nfstream's answers in CAPTURES, by 20 dissections and by 8
 	$(GO) run ./tools/parity -l7 $(firstword $(wildcard $(CAPTURES)/nfstream) $(CAPTURES))
 

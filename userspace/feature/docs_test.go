@@ -44,6 +44,9 @@ In CSV (RFC 4180 with line feeds) and NDJSON, an ` + "`f64`" + ` is the shortest
 as ` + "`5.0`" + `; lists are ` + "`[0, 1, -1]`" + `, in CSV inside quotes. Octets that are not UTF-8 are written U+FFFD.
 `
 
+// A bar would end a table's cell.
+var cell = strings.NewReplacer("|", `\|`)
+
 // learntBy puts the library's name before a bare release.
 func learntBy(who string) string {
 	if who[0] >= '0' && who[0] <= '9' {
@@ -71,7 +74,7 @@ func fieldsText() string {
 		if f.Learnt != "" {
 			learnt = " | " + learntBy(f.Learnt)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s%s | %s |\n", f.Name, f.Type, f.Unit, f.Definition, learnt, f.IPFIX)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s%s | %s |\n", f.Name, f.Type, f.Unit, cell.Replace(f.Definition), learnt, f.IPFIX)
 	}
 	return b.String()
 }
