@@ -101,7 +101,7 @@ func raceFrames(t *testing.T, flows int) (frames [][]byte) {
 
 // Every flow is closed and deleted by every sweep while two CPUs go on metering:
 // FAULTS A2 at a size for every run.
-func TestSweepRacingTwoWritersLosesNothing(t *testing.T) {
+func TestA2SweepRacingTwoWritersLosesNothing(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true})
 	sweeps := 0
 	l := raced(t, m, raceFrames(t, flowsInRace), func() {
@@ -114,7 +114,7 @@ func TestSweepRacingTwoWritersLosesNothing(t *testing.T) {
 }
 
 // Both CPUs meter the same flow: FAULTS A3.
-func TestTwoWritersOfOneFlowKeepItsSums(t *testing.T) {
+func TestA3TwoWritersOfOneFlowKeepItsSums(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true})
 	raced(t, m, raceFrames(t, 1), func() {})
 	if len(m.Records) != 1 || len(m.Packets) != 0 {

@@ -21,7 +21,7 @@ import (
 	"github.com/weirflow/weir/userspace"
 )
 
-func TestFramesThatArriveBecomeFlowsAtEveryHook(t *testing.T) {
+func TestB10FramesThatArriveBecomeFlowsAtEveryHook(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		set  func(*loader.Options)
@@ -94,7 +94,7 @@ func TestSeveralInterfacesAreTold(t *testing.T) {
 	}
 }
 
-func TestGenericXDPIsFallenBackToWithAWarning(t *testing.T) {
+func TestB10GenericXDPIsFallenBackToWithAWarning(t *testing.T) {
 	newNamespace(t)
 	a := attach(t, options(), "lo")
 	if w := a.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "lo: its driver refuses native XDP") {
@@ -105,7 +105,7 @@ func TestGenericXDPIsFallenBackToWithAWarning(t *testing.T) {
 	}
 }
 
-func TestNativeXDPIsExact(t *testing.T) {
+func TestB10NativeXDPIsExact(t *testing.T) {
 	newNamespace(t)
 	o := options()
 	o.XDPMode = loader.XDPNative
@@ -134,7 +134,7 @@ func TestAnInterfaceThatIsNotThereIsNamedWithThoseThatAre(t *testing.T) {
 	oneLine(t, err, `"nosuch": no such interface: there are lo`)
 }
 
-func TestAnotherXDPProgramIsNamedAndLeftAlone(t *testing.T) {
+func TestB6AnotherXDPProgramIsNamedAndLeftAlone(t *testing.T) {
 	w := newWorld(t)
 	other, err := ebpf.NewProgram(&ebpf.ProgramSpec{Name: "somebody", Type: ebpf.XDP, License: "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
@@ -295,7 +295,7 @@ func TestBareIPPacketsOfATunnelAreMetered(t *testing.T) {
 	}
 }
 
-func TestAnInterfaceDeletedWhileObservedCostsNoFlow(t *testing.T) {
+func TestB7InterfaceDeletedWhileObservedCostsNoFlow(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	a := attach(t, o, nearName)
@@ -332,7 +332,7 @@ func TestAnInterfaceDeletedWhileObservedCostsNoFlow(t *testing.T) {
 }
 
 // A program that takes single buffers only would hold the operator back.
-func TestTheMTUStaysTheOperators(t *testing.T) {
+func TestB9MTUStaysTheOperators(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	c := consumer(t, attach(t, o, nearName), o)
@@ -351,7 +351,7 @@ func TestTheMTUStaysTheOperators(t *testing.T) {
 	}
 }
 
-func TestAnInterfaceMayGoDownAndUpAndBeRenamed(t *testing.T) {
+func TestB8InterfaceMayGoDownAndUpAndBeRenamed(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	c := consumer(t, attach(t, o, nearName), o)

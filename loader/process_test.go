@@ -106,7 +106,7 @@ func (o objects) left() (names []string) {
 	return names
 }
 
-func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
+func TestB1KillingAMeterLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t)
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"="+nearName)
@@ -152,7 +152,7 @@ func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestOpeningAndClosingLeaksNoDescriptor(t *testing.T) {
+func TestC6OpeningAndClosingLeaksNoDescriptor(t *testing.T) {
 	newWorld(t)
 	o := options()
 	cycle := func() {
@@ -210,7 +210,7 @@ func withCapabilities(t *testing.T, caps []int, f func()) {
 	f()
 }
 
-func TestThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
+func TestH1ThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	o.Direction = loader.DirectionBoth
@@ -231,7 +231,7 @@ func TestThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
 	wantFlows(t, harvest(t, c), 3, 2)
 }
 
-func TestAMissingCapabilityIsNamed(t *testing.T) {
+func TestH1MissingCapabilityIsNamed(t *testing.T) {
 	newWorld(t)
 	for _, test := range []struct {
 		caps []int

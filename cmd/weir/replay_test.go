@@ -153,7 +153,7 @@ func TestD5TimesThatWereClampedAreTold(t *testing.T) {
 	}
 }
 
-func TestSeveralFilesAreOneInput(t *testing.T) {
+func TestE9SeveralFilesAreOneInput(t *testing.T) {
 	code, f := weir(t, "replay", "-o", "csv:-", "--dissections", "0", http1, http1)
 	if code != exitComplete {
 		t.Fatalf("exit code %d: %s", code, f.err.String())
@@ -202,7 +202,7 @@ func TestTwoOutputsGetTheSameFlows(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
+func TestG1FullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		code int
