@@ -131,7 +131,8 @@ func TestB1KillingAMeterLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = child.Wait()
-	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+	killed := time.Now()
+	for deadline := killed.Add(time.Second); ; time.Sleep(time.Millisecond) {
 		left := own.left()
 		if len(left) == 0 {
 			break
@@ -140,6 +141,7 @@ func TestB1KillingAMeterLeavesNothingBehind(t *testing.T) {
 			t.Fatalf("left after a second: %q", left)
 		}
 	}
+	gone := time.Since(killed)
 	dev, err := netlink.LinkByName(nearName)
 	if err != nil {
 		t.Fatal(err)
@@ -150,9 +152,10 @@ func TestB1KillingAMeterLeavesNothingBehind(t *testing.T) {
 	if qdiscs, err := netlink.QdiscList(dev); err != nil || slices.ContainsFunc(qdiscs, func(q netlink.Qdisc) bool { return q.Type() == "clsact" }) {
 		t.Errorf("qdiscs %v, error %v", qdiscs, err)
 	}
+	t.Logf("measured: %d programs, %d maps, %d links gone within %d ms of the kill", len(own.programs), len(own.maps), len(own.links), gone.Milliseconds())
 }
 
-func TestC6OpeningAndClosingLeaksNoDescriptor(t *testing.T) {
+func TestC6OpeningAndClosingLeaksNothing(t *testing.T) {
 	newWorld(t)
 	o := options()
 	cycle := func() {
@@ -166,12 +169,17 @@ func TestC6OpeningAndClosingLeaksNoDescriptor(t *testing.T) {
 	}
 	cycle()
 	before := descriptors(t)
-	for range 10 {
+	cycles, goroutines := soak(10, 1000), runtime.NumGoroutine()
+	for range cycles {
 		cycle()
 	}
 	if after := descriptors(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
+	if after := runtime.NumGoroutine(); after > goroutines {
+		t.Errorf("%d goroutines before, %d after", goroutines, after)
+	}
+	t.Logf("measured: %d times opened and closed: 0 descriptors, 0 goroutines more", cycles)
 }
 
 func descriptors(t *testing.T) int {
