@@ -334,3 +334,27 @@ func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 	t.Logf("measured: not read for %.0f s at %.2f M/s: %d aggregated flows lose 0, %d single packets lost and counted, residual 0",
 		took.Seconds(), million(l.sent.Packets, took), established, ledger.Lost.Packets)
 }
+
+// A drain hands out every flow that is open.
+func TestC1DrainOfManyFlows(t *testing.T) {
+	l := newLoad(t)
+	o := options()
+	flows := soak(100_000, 1_000_000)
+	o.Config.MaxFlows, o.RingOctets = 1<<20, 16<<20
+	o.Config.IdleTimeout = time.Hour
+	r := read(t, consumer(t, attach(t, o, nearName), o), func(generated) bool { return false })
+	g := l.generator(uint32(flows), 1)
+	for range 2 {
+		l.send(g, template(flowgen.UDP4, 60), flows)
+	}
+	began := time.Now()
+	ledger := r.end(l.sent)
+	took := time.Since(began)
+	if ledger.Flows != uint64(flows) || ledger.EndReasons[bpf.WeirFlowEndReasonEND_FORCED] != uint64(flows) {
+		t.Errorf("%d flows, by end reason %v; want %d ended by force", ledger.Flows, ledger.EndReasons, flows)
+	}
+	if took > 5*time.Second {
+		t.Errorf("the drain takes %v", took)
+	}
+	t.Logf("measured: %d open flows drained in %.1f s, residual 0", flows, took.Seconds())
+}
