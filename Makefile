@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test checks nocgo tests fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
+.PHONY: help setup build demo test checks nocgo tests test-faults soak fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
 
 # Looked up where it is used: setup may have installed it a line before.
 GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
@@ -67,6 +67,16 @@ tests: setup
 	  packages=./... run env || status=1; \
 	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
 	  exit $$status; } | $(GO) run ./tools/tally $(ALLOW)
+
+# A line for each fault that weir has to survive; make test runs the same tests.
+ROWS ?=
+FAULTS = PATH="$(dir $(GO)):$(PATH)" $(GO) run ./tools/faults $(AS_ROOT)
+
+test-faults: setup ## Show, row by row, what weir survives (ROWS="A1 B9": these only)
+	@$(FAULTS) $(ROWS)
+
+soak: setup ## The same with the long tests in full: half an hour and more
+	@$(FAULTS) -soak -timeout 3h $(ROWS)
 
 # Targets below bpf/ load BPF programs.
 fuzz: setup ## Fuzz every target, each for T=30s

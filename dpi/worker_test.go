@@ -130,7 +130,7 @@ func TestEveryFlowGetsItsOwnVerdictInOrder(t *testing.T) {
 	}
 }
 
-func TestACrashCostsLabelsNotFlows(t *testing.T) {
+func TestH4CrashCostsLabelsNotFlows(t *testing.T) {
 	w, _, src := startScript(t, dpi.Options{}, 20000, func(items []item) {
 		items[9999].samples[1] = crashPacket
 	})
@@ -159,7 +159,7 @@ func TestACrashCostsLabelsNotFlows(t *testing.T) {
 	}
 }
 
-func TestAHangIsEndedByTheWatchdog(t *testing.T) {
+func TestH4HangIsEndedByTheWatchdog(t *testing.T) {
 	w, _, src := startScript(t, dpi.Options{Timeout: 400 * time.Millisecond}, 5000, func(items []item) {
 		items[99].samples[0] = hangPacket
 	})
@@ -187,7 +187,7 @@ func TestASlowListenerIsNotTakenForAHang(t *testing.T) {
 	}
 }
 
-func TestCrashesAgainAndAgainDoNotHoldUpFlows(t *testing.T) {
+func TestH4CrashesAgainAndAgainDoNotHoldUpFlows(t *testing.T) {
 	_, _, src := startScript(t, dpi.Options{}, 20000, func(items []item) {
 		for i := range items {
 			items[i].samples[0] = crashPacket
@@ -450,7 +450,7 @@ func children(t testing.TB, pid int) []int {
 	return pids
 }
 
-func TestTheProcessHasNoPrivileges(t *testing.T) {
+func TestH5ProcessHasNoPrivileges(t *testing.T) {
 	w := start(t, dpi.Options{Command: []string{"fake"}})
 	pids := children(t, os.Getpid())
 	if len(pids) != 1 {

@@ -265,7 +265,7 @@ func TestFlowsMeteredInUserSpaceExpireToo(t *testing.T) {
 	wantClosed(t, consumer, 40)
 }
 
-func TestAFullRingLosesSinglePacketsOnlyAndIsCounted(t *testing.T) {
+func TestA4FullRingLosesSinglePacketsOnlyAndIsCounted(t *testing.T) {
 	c := liveConfig()
 	c.MaxFlows = 64
 	k := newKernelMeter(t, c, uint32(os.Getpagesize()))
@@ -434,7 +434,7 @@ func TestAConfigurationOutOfRangeIsRefused(t *testing.T) {
 	}
 }
 
-func TestRingRecordsOfAnotherBuildAreRefused(t *testing.T) {
+func TestG7RingRecordsOfAnotherBuildAreRefused(t *testing.T) {
 	var record bpf.RecordEvent
 	var sample bpf.SampleEvent
 	for name, raw := range map[string][]byte{
@@ -506,7 +506,7 @@ func TestPressureHalvesWhileTheTableIsFull(t *testing.T) {
 
 // A flood of flows of one packet fills the table; a flow that goes on must not
 // suffer, and new ones must find a place again.
-func TestAFloodMakesRoomForItself(t *testing.T) {
+func TestA5FloodMakesRoomForItself(t *testing.T) {
 	c := liveConfig()
 	c.MaxFlows = 64
 	k := newKernelMeter(t, c, ringOctets)

@@ -295,3 +295,6 @@ func HoldDeleting(flows *ebpf.Map, key bpf.Key) error {
 
 // Program is a loaded program, for benchmarks.
 func (m *Meter) Program(name string) *ebpf.Program { return m.coll.Programs[name] }
+
+// Map is a map of the loaded object, for what only a test may do to it.
+func (m *Meter) Map(name string) *ebpf.Map { return m.coll.Maps[name] }

@@ -83,7 +83,7 @@ func TestF1DecodersAgreeOnEveryFrame(t *testing.T) {
 	if decoded < uint64(total) {
 		t.Errorf("only %d packets of %d frames in 4 accounting modes were compared", decoded, total)
 	}
-	t.Logf("%d frames in 4 accounting modes, %d packets equal; %d shorter than %d octets could not be run", total, decoded, short, bpftest.MinFrame)
+	t.Logf("measured: %d frames in 4 accounting modes, %d packets equal; %d shorter than %d octets could not be run", total, decoded, short, bpftest.MinFrame)
 }
 
 // TestF2MetersAgreeOnEveryCapture runs each capture with its own clock through the
@@ -105,7 +105,7 @@ func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
 				records += agree(t, path, o, steps, &got)
 			}
 		}
-		t.Logf("%d records identical, connections end: %v", records, tcpEnd)
+		t.Logf("measured: %d records identical, connections end: %v", records, tcpEnd)
 	}
 }
 

@@ -396,7 +396,7 @@ func TestASecondMeterIsToldOfTheFirst(t *testing.T) {
 	}
 }
 
-func TestALiveReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
+func TestC3LiveReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "-o", "ndjson:-", "--idle-timeout", "50ms", "--dissections", "0")
 	w.play(t, http1)
@@ -428,7 +428,7 @@ func TestTheDurationEndsALiveRun(t *testing.T) {
 	}
 }
 
-func TestAKilledMeterLeavesNothing(t *testing.T) {
+func TestB1KilledMeterLeavesNothing(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "--direction", "both", "-o", "csv:"+os.DevNull)
 	kernel := objects(t, p.Process.Pid)

@@ -77,7 +77,7 @@ func TestInspectionEndsAtTheNumberOfDissections(t *testing.T) {
 	}
 }
 
-func TestTheFlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
+func TestH13FlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 3})
 	for _, id := range []uint64{1, 2, 3, 1, 4} { // 2 has to go
 		c.take(id, 0, udp(53, dnsQuery))
@@ -98,7 +98,7 @@ func TestTheFlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
 	}
 }
 
-func TestVerdictsThatAreNotFetchedAreBounded(t *testing.T) {
+func TestH13VerdictsThatAreNotFetchedAreBounded(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 2})
 	for id := range uint64(100) {
 		c.take(id, 0, udp(53, dnsQuery))
