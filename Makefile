@@ -2,16 +2,31 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test checks nocgo tests fuzz bench parity parity-l7 parity-ndpireader generate check-generate clean
+.PHONY: help setup build demo test checks nocgo tests fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
 
 # Looked up where it is used: setup may have installed it a line before.
 GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
 export PATH := $(PATH):/usr/sbin:/sbin
 
+# NDPI_PREFIX=DIR takes the libndpi that was installed under DIR, for building
+# and for running, instead of the one that pkg-config finds. CPPFLAGS, since cgo
+# puts these before pkg-config's and CFLAGS behind.
+ifdef NDPI_PREFIX
+NDPI := $(shell tools/setup/ndpi.sh '$(NDPI_PREFIX)')
+ifeq ($(NDPI),)
+$(error no libndpi under NDPI_PREFIX=$(NDPI_PREFIX))
+endif
+export CGO_CPPFLAGS := -I$(word 1,$(NDPI)) $(CGO_CPPFLAGS)
+export CGO_LDFLAGS := -L$(word 2,$(NDPI)) -Wl,-rpath,$(word 2,$(NDPI)) $(or $(CGO_LDFLAGS),-g -O2)
+export PKG_CONFIG_PATH := $(word 2,$(NDPI))/pkgconfig:$(PKG_CONFIG_PATH)
+endif
+
 # Tests that need root get it by themselves; nothing is compiled as root.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,-exec "sudo -E env PATH=$(dir $(GO)):$(PATH)")
 TIMEOUT ?= 10m
 T ?= 30s
+BPF_T ?= $(T)
+N ?= 1000000
 CAPTURES ?= ../shared/captures
 
 help: ## Tell what there is
@@ -40,9 +55,11 @@ checks: setup
 # All tests, then those of the library and of the program once more as they are
 # built without cgo. Packages one after the other: several make namespaces and
 # measure. A skipped test fails the run, but for those that hold weir to the
-# reference's answers, where these do not lie beside the repository.
+# reference's answers, where these do not lie beside the repository or another
+# libndpi than theirs is asked for.
 REFERENCE = TestLabelsEqualTheReference,TestEveryDifferenceHasItsRule,TestCoreColumnsAreTheReferences,TestColumnsOfShortFlowsAreTheReferences,TestOrderOfColumnsIsTheReferences
-ALLOW = $(if $(wildcard ../shared/captures),,-allow $(REFERENCE))
+ALLOW = $(if $(NDPI_PREFIX),-allow $(REFERENCE)$(comma)TestLabelsEqualNdpiReaders,$(if $(wildcard ../shared/captures),,-allow $(REFERENCE)))
+comma := ,
 
 tests: setup
 	@run() { "$$@" $(GO) test -json -count=1 -p 1 -timeout $(TIMEOUT) $(AS_ROOT) $${packages}; }; \
@@ -51,16 +68,22 @@ tests: setup
 	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
 	  exit $$status; } | $(GO) run ./tools/tally $(ALLOW)
 
+# Targets below bpf/ load BPF programs.
 fuzz: setup ## Fuzz every target, each for T=30s
 	@git grep -hoE '^func Fuzz\w+' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
 	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | while IFS=: read -r file target; do \
-		echo "fuzz $${target#func } in $$(dirname $$file) for $(T)"; \
-		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "./$$(dirname $$file)" </dev/null; \
+		as_root=(); time=$(T); [[ $$file != bpf/* ]] || { as_root=($(AS_ROOT)); time=$(BPF_T); }; \
+		echo "fuzz $${target#func } in $$(dirname $$file) for $$time"; \
+		$(GO) test "$${as_root[@]}" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $$time "./$$(dirname $$file)" </dev/null; \
 	done
 
 .PHONY: shortfuzz
 shortfuzz: checks
-	@$(MAKE) --no-print-directory fuzz T=5s
+	@$(MAKE) --no-print-directory fuzz T=5s BPF_T=30s
+
+parsediff: setup ## Compare the decoders of kernel and Go on N=1000000 mutated frames
+	$(GO) build -o bin/parsediff ./tools/parsediff
+	$(if $(filter 0,$(shell id -u)),,sudo) bin/parsediff -n $(N) $(if $(SEED),-seed $(SEED)) testdata $(CAPTURES)
 
 .PHONY: hostile
 hostile: T = 60s

@@ -62,6 +62,7 @@ struct sample_ticket {
 	__u8 take;
 	__u8 number;
 	__u8 direction;
+	__u8 bare;
 };
 
 static __always_inline void emit_fill_sample(struct sample_event *event, const struct packet *p,
@@ -79,7 +80,8 @@ static __always_inline void emit_fill_sample(struct sample_event *event, const s
 	event->number = t->number;
 	event->protocol = p->key.protocol;
 	event->ip_version = p->key.ip_version;
-	event->pad = 0;
+	event->bare = t->bare;
+	event->pad[0] = event->pad[1] = event->pad[2] = 0;
 }
 
 static __always_inline long frame_load(void *ctx, int is_xdp, __u32 offset, void *to, __u32 size)

@@ -21,7 +21,8 @@ struct flow_entry {
 	struct bpf_spin_lock lock;
 	__u8 samples;  /* samples sent */
 	__u8 dpi_done; /* user space wants no more */
-	__u8 pad[2];
+	__u8 bare;     /* as in sample_event */
+	__u8 pad;
 	struct flow_record record;
 	__u32 pad2;
 	__u32 state; /* enum entry_state */

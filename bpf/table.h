@@ -58,13 +58,17 @@ static __always_inline void sample_decide(struct flow_entry *e, const struct pac
 {
 	if (!cfg_samples || e->samples >= cfg_samples || e->dpi_done || p->fragment)
 		return;
-	if (number && !p->payload_octets)
+	t->direction = (p->src_end ^ e->record.src_end) & 1;
+	if (number && !p->payload_octets) {
+		e->bare |= 1 << t->direction;
 		return;
+	}
 	t->take = 1;
 	t->number = e->samples++;
 	t->flow_id = e->record.flow_id;
 	t->part = e->record.part;
-	t->direction = (p->src_end ^ e->record.src_end) & 1;
+	t->bare = e->bare;
+	e->bare = 0;
 }
 
 /* Under the lock: the packet into the open record. */
@@ -86,6 +90,7 @@ static __always_inline void entry_open(struct flow_entry *e, const struct packet
 		record_open(&e->record, p, flow_id);
 	e->samples = 0;
 	e->dpi_done = 0;
+	e->bare = 0;
 	e->state = ENTRY_OPEN;
 }
 

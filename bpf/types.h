@@ -275,7 +275,10 @@ struct sample_event {
 	__u8 number;       /* 0 for the flow's first packet, then counting samples */
 	__u8 protocol;
 	__u8 ip_version;
-	__u32 pad;
+	/* by 1 << enum flow_direction_id: a packet without payload, which is not
+	 * sampled, came that way since the flow's previous sample */
+	__u8 bare;
+	__u8 pad[3];
 };
 
 /* What became of every frame, per CPU and observation point: packets, and

@@ -111,7 +111,8 @@ type WeirFlowEntry struct {
 	}
 	Samples uint8
 	DpiDone uint8
-	Pad     [2]uint8
+	Bare    uint8
+	Pad     uint8
 	Record  WeirFlowRecord
 	Pad2    uint32
 	State   uint32
@@ -261,7 +262,8 @@ type WeirSampleEvent struct {
 	Number     uint8
 	Protocol   uint8
 	IpVersion  uint8
-	Pad        uint32
+	Bare       uint8
+	Pad        [3]uint8
 }
 
 type WeirSweep struct {

@@ -50,10 +50,12 @@ type Point struct {
 // be handed to a process without privileges. The holder does not own them
 // unless it says so.
 type Handles struct {
-	Events  *ebpf.Map     // the ring buffer
-	Flows   *ebpf.Map     // the flow table, to be read only
-	Ledgers *ebpf.Map     // counters, one entry an observation point
-	Sweep   *ebpf.Program // closes and deletes; run by test-run, never attached
+	Events  *ebpf.Map // the ring buffer
+	Flows   *ebpf.Map // the flow table, to be read only
+	Ledgers *ebpf.Map // counters, one entry an observation point
+	// Sweep closes and deletes; run by test-run, never attached. One run at a time:
+	// of two, one could delete what a packet has just put where the other deleted.
+	Sweep   *ebpf.Program
 	DPIDone *ebpf.Program // stops samples of a flow; run by test-run
 	Points  []Point
 }

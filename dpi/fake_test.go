@@ -93,6 +93,8 @@ func (f *fake) Close(ref worker.FlowRef, b []byte) []byte {
 	return append(b, 0, 0, 0, 0, 0, 0, 0)
 }
 
+func (f *fake) Label() []byte { return nil }
+
 func (f *fake) Counts() worker.Ack { return worker.Ack{} }
 
 func (f *fake) End() {}

@@ -67,7 +67,7 @@ func TestEveryTruncation(t *testing.T) {
 }
 
 func truncate(t *testing.T, path string) {
-	w := start(t, dpi.Options{Timeout: 5 * time.Second})
+	w := start(t, dpi.Options{Timeout: 5 * time.Second, Details: true})
 	flows := flowSamples(t, path)
 	o := endure(t, w, &feed{flows: truncations(flows)})
 	s := w.Stats()

@@ -114,7 +114,8 @@ func (m *kernelMeter) sample(s *bpftest.Sample) {
 	m.taken++
 	m.keys[s.FlowId] = bpf.DPIDone{Key: s.Key, FlowId: s.FlowId, Part: s.Part}
 	m.samples(&userspace.Sample{
-		FlowID: s.FlowId, Part: s.Part, Number: s.Number, Reverse: s.Direction == 1, Protocol: s.Protocol,
+		FlowID: s.FlowId, Part: s.Part, Number: s.Number, Reverse: s.Direction == 1,
+		BareForward: s.Bare&1 != 0, BareReverse: s.Bare&2 != 0, Protocol: s.Protocol,
 		IPVersion: s.IpVersion, TimeNs: s.TimeNs, WireLength: s.WireLength, Packet: s.Data,
 	})
 }
@@ -177,16 +178,16 @@ func labelsOf(t *testing.T, w *dpi.Worker, src userspace.Source) (l labelsByFlow
 
 // TestKernelAndFileGiveTheSameLabels runs each capture with its own clock through
 // the metering programs and through the Go meter, each before a DPI process of its
-// own, and compares the nine columns flow by flow.
+// own, and compares the nine columns and all details flow by flow.
 func TestKernelAndFileGiveTheSameLabels(t *testing.T) {
 	needNDPI(t)
 	flows, kernel := 0, objects{}
 	for _, path := range captures(t) {
 		for link, list := range load(t, path) {
-			w := start(t, dpi.Options{})
+			w := start(t, dpi.Options{Details: true})
 			m := fileMeter(t, list, w.Sample)
 			want := labelsOf(t, w, w.Wrap(m, m))
-			w = start(t, dpi.Options{})
+			w = start(t, dpi.Options{Details: true})
 			k := kernel.meter(t, link, list, w.Sample)
 			got := labelsOf(t, w, w.Wrap(k, k))
 			got.equal(t, filepath.Base(path), want)

@@ -153,6 +153,11 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	// The binary that runs, even where another took its place on disk.
 	p.cmd = exec.Command("/proc/self/exe", w.o.Command...)
 	p.cmd.ExtraFiles = []*os.File{theirs}
+	given := uint8(0)
+	for _, k := range w.files {
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, k.file)
+		given |= 1 << k.kind
+	}
 	p.cmd.Stderr = &p.last
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	err = p.cmd.Start()
@@ -164,6 +169,9 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	release, err := p.greet(worker.Hello{
 		Dissections: uint8(w.o.Dissections),
 		MaxFlows:    uint32(w.o.MaxFlows),
+		Details:     w.o.Details,
+		Labels:      w.o.Classified != nil,
+		Files:       given,
 		Restarted:   restarted,
 	})
 	if err != nil {
@@ -241,6 +249,7 @@ func (p *process) account(err error) {
 	w.mu.Lock()
 	for _, c := range [...]struct{ to, from *uint64 }{
 		{&w.past.Shown, &w.now.Shown}, {&w.past.Rejected, &w.now.Rejected}, {&w.past.Evicted, &w.now.Evicted},
+		{&w.past.Unread, &w.now.Unread},
 	} {
 		*c.to += *c.from
 	}

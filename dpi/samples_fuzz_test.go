@@ -26,8 +26,10 @@ const (
 
 // What the 16 bits before a packet hold.
 const (
-	sizeBits   = 0x7ff
-	reverseBit = 0x8000
+	sizeBits       = 0x7ff
+	reverseBit     = 0x8000
+	bareForwardBit = 0x4000
+	bareReverseBit = 0x2000
 )
 
 // FuzzSamples shows nDPI flows of anything: packets, or payload behind headers
@@ -109,6 +111,12 @@ func joined(flow []userspace.Sample, payload bool) (b []byte) {
 		if flow[i].Reverse {
 			size |= reverseBit
 		}
+		if flow[i].BareForward {
+			size |= bareForwardBit
+		}
+		if flow[i].BareReverse {
+			size |= bareReverseBit
+		}
 		b = binary.BigEndian.AppendUint16(b, size)
 		b = append(b, packet[:size&sizeBits]...)
 	}
@@ -131,6 +139,7 @@ func samplesOf(way uint8, ports uint32, octets []byte) (flow []userspace.Sample)
 		n := min(size&sizeBits, len(octets)-2)
 		reverse := size&reverseBit != 0
 		s := userspace.Sample{TimeNs: 1700000000e9 + uint64(len(flow))*1e6, Reverse: reverse, Packet: octets[2 : 2+n]}
+		s.BareForward, s.BareReverse = size&bareForwardBit != 0, size&bareReverseBit != 0
 		octets = octets[2+n:]
 		if way %= waysToRead; way != asPackets {
 			s.Packet = packetOf(way, ports, reverse, &seq, s.Packet)

@@ -77,5 +77,10 @@ func (c *Config) Validate() error {
 // maxFlowsMax is 14 GB of flow table.
 const maxFlowsMax = 1 << 24
 
-// SampleOctetsMax is the longest sample that the ring buffer carries.
-const SampleOctetsMax = 2048
+const (
+	// SampleOctetsMax is the longest sample: a whole packet, as a host hands it
+	// over before segmentation.
+	SampleOctetsMax = 65535
+	// SampleOctetsRing is the longest that the kernel's ring buffer carries.
+	SampleOctetsRing = 2048
+)

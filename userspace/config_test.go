@@ -26,7 +26,7 @@ func TestConfigSaysWhatIsOutOfRange(t *testing.T) {
 		"as many vectors as fit":          {func(c *userspace.Config) { c.SPLT = bpf.SPLTMax }, ""},
 		"one vector too many":             {func(c *userspace.Config) { c.SPLT = bpf.SPLTMax + 1 }, "splt"},
 		"256 dissections":                 {func(c *userspace.Config) { c.Samples = 256 }, "dissections"},
-		"samples longer than the ring's":  {func(c *userspace.Config) { c.Samples, c.SampleOctets = 1, userspace.SampleOctetsMax+1 }, "sample octets"},
+		"samples longer than a packet":    {func(c *userspace.Config) { c.Samples, c.SampleOctets = 1, userspace.SampleOctetsMax+1 }, "sample octets"},
 		"no room for any flow":            {func(c *userspace.Config) { c.MaxFlows = 0 }, "max flows"},
 		"more flows than the index holds": {func(c *userspace.Config) { c.MaxFlows = 1<<24 + 1 }, "max flows"},
 	}

@@ -122,15 +122,17 @@ func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {
 	}
 	c.sampled.add(e)
 	c.sample = Sample{
-		FlowID:     e.FlowId,
-		Part:       e.Part,
-		Number:     e.Number,
-		Reverse:    bpf.WeirFlowDirectionId(e.Direction) == bpf.WeirFlowDirectionIdDIR_REVERSE,
-		Protocol:   e.Protocol,
-		IPVersion:  e.IpVersion,
-		TimeNs:     c.sweeper.clock.wall(e.TimeNs),
-		WireLength: e.WireLength,
-		Packet:     data,
+		FlowID:      e.FlowId,
+		Part:        e.Part,
+		Number:      e.Number,
+		Reverse:     bpf.WeirFlowDirectionId(e.Direction) == bpf.WeirFlowDirectionIdDIR_REVERSE,
+		BareForward: e.Bare&(1<<bpf.WeirFlowDirectionIdDIR_FORWARD) != 0,
+		BareReverse: e.Bare&(1<<bpf.WeirFlowDirectionIdDIR_REVERSE) != 0,
+		Protocol:    e.Protocol,
+		IPVersion:   e.IpVersion,
+		TimeNs:      c.sweeper.clock.wall(e.TimeNs),
+		WireLength:  e.WireLength,
+		Packet:      data,
 	}
 	c.options.samples(&c.sample)
 }

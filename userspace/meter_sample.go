@@ -7,6 +7,16 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
+// sampling is what an entry knows of its samples but their number.
+type sampling uint8
+
+const (
+	// A packet without payload came since the sample before, this way or that.
+	bareForward sampling = 1 << iota
+	bareReverse
+	dpiDone // no more are wanted
+)
+
 // sample samples the record's first packet whatever it holds, later ones if
 // they have payload; later fragments never. The packet is in the record already.
 func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
@@ -14,28 +24,37 @@ func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
 	if int(e.samples) >= m.config.Samples || p.Fragment != 0 {
 		return
 	}
+	reverse := p.SrcEnd != e.record.SrcEnd
 	if p.PayloadOctets == 0 && recordPackets(&e.record) > 1 {
+		if reverse {
+			e.state |= bareReverse
+		} else {
+			e.state |= bareForward
+		}
 		return
 	}
 	m.stops.obey(m.table)
-	if e.dpiDone {
+	if e.state&dpiDone != 0 {
 		return
 	}
 	m.stops.entries[e.record.FlowId] = i
 	data := c.Data[p.L3Offset:]
 	m.sampled = Sample{
-		FlowID:     e.record.FlowId,
-		Part:       e.record.Part,
-		Number:     e.samples,
-		Reverse:    p.SrcEnd != e.record.SrcEnd,
-		Protocol:   p.Key.Protocol,
-		IPVersion:  p.Key.IpVersion,
-		TimeNs:     p.TimeNs,
-		WireLength: c.Length - p.L3Offset,
-		Packet:     data[:min(len(data), m.config.SampleOctets)],
+		FlowID:      e.record.FlowId,
+		Part:        e.record.Part,
+		Number:      e.samples,
+		Reverse:     reverse,
+		BareForward: e.state&bareForward != 0,
+		BareReverse: e.state&bareReverse != 0,
+		Protocol:    p.Key.Protocol,
+		IPVersion:   p.Key.IpVersion,
+		TimeNs:      p.TimeNs,
+		WireLength:  c.Length - p.L3Offset,
+		Packet:      data[:min(len(data), m.config.SampleOctets)],
 	}
 	m.samples(&m.sampled)
 	e.samples++
+	e.state = 0
 	m.counted.Samples++
 }
 
@@ -76,7 +95,7 @@ func (s *stops) obey(t *table) {
 			continue
 		}
 		if e := t.entry(i); e.record.Part == a.part {
-			e.dpiDone = true
+			e.state |= dpiDone
 		}
 	}
 	s.asked = s.asked[:0]

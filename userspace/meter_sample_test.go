@@ -35,7 +35,7 @@ func TestSamplesAreTheFirstPacketThenPayload(t *testing.T) {
 	laterFragment.Data[21] = 1
 	list := []userspace.CapturedPacket{
 		udpAt(0, 1, 9, 0), udpAt(0.1, 1, 9, 0), laterFragment,
-		reply(udpAt(1, 1, 9, 10)), udpAt(2, 1, 9, 1000), udpAt(3, 1, 9, 5),
+		reply(udpAt(1, 1, 9, 10)), reply(udpAt(1.5, 1, 9, 0)), udpAt(2, 1, 9, 1000), udpAt(3, 1, 9, 5),
 	}
 	got := sampledOf(t, list, nil)
 	if len(got) != 3 {
@@ -44,14 +44,30 @@ func TestSamplesAreTheFirstPacketThenPayload(t *testing.T) {
 	for i, want := range []struct {
 		packet  int
 		reverse bool
-	}{{0, false}, {3, true}, {4, false}} {
+		bare    [2]bool // forward, reverse
+	}{{0, false, [2]bool{}}, {3, true, [2]bool{true, false}}, {5, false, [2]bool{false, true}}} {
 		s, c := got[i], list[want.packet]
 		if int(s.Number) != i || s.Reverse != want.reverse || s.TimeNs != c.TimeNs || s.Protocol != 17 || s.IPVersion != 4 {
 			t.Errorf("sample %d: %+v", i, s)
 		}
+		if bare := [2]bool{s.BareForward, s.BareReverse}; bare != want.bare {
+			t.Errorf("sample %d: packets without payload before it: %v, want %v", i, bare, want.bare)
+		}
 		if s.WireLength != c.Length-14 || !bytes.Equal(s.Packet, c.Data[14:min(len(c.Data), 74)]) {
 			t.Errorf("sample %d holds %d of %d octets: % x", i, len(s.Packet), s.WireLength, s.Packet)
 		}
+	}
+}
+
+func TestASampleIsAWholePacketHoweverLong(t *testing.T) {
+	packet := udpAt(0, 1, 9, 60000)
+	var got []int
+	m := meterOf(t, &script{packets: []userspace.CapturedPacket{packet}}, func(c *userspace.Config) {
+		c.Samples, c.SampleOctets = 1, userspace.SampleOctetsMax
+	}, userspace.WithSamples(func(s *userspace.Sample) { got = append(got, len(s.Packet)) }))
+	drain(t, m)
+	if want := []int{len(packet.Data) - 14}; !slices.Equal(got, want) {
+		t.Errorf("samples of %v octets, want %v", got, want)
 	}
 }
 

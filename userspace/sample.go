@@ -12,6 +12,10 @@ type Sample struct {
 	Number uint8
 	// Reverse is the packet's direction in the flow.
 	Reverse bool
+	// BareForward and BareReverse tell that packets without payload, which are
+	// not sampled, came that way since the flow's previous sample. Some
+	// dissectors take the turns of a conversation by them.
+	BareForward, BareReverse bool
 	// Protocol is the transport protocol, IPVersion 4 or 6.
 	Protocol  uint8
 	IPVersion uint8

@@ -14,7 +14,7 @@ type entry struct {
 	record  bpf.Record
 	name    uint16 // of the interface, by the meter's numbering
 	samples uint8
-	dpiDone bool
+	state   sampling
 	tag     uint32 // what its slot has
 }
 
@@ -93,23 +93,24 @@ func (t *table) advance(nowNs uint64) {
 		t.clock = nowNs
 		t.handOut()
 	}
-	for i, reason, atNs := t.over(); i != 0; i, reason, atNs = t.over() {
-		t.close(i, reason, atNs)
+	for i, atNs := t.over(); i != 0; i, atNs = t.over() {
+		t.close(i, t.rules.over(&t.entry(i).record, t.clock), atNs)
 	}
 }
 
-// over is the entry that is to be closed next by the clock, why and since when; 0
-// if there is none.
-func (t *table) over() (i uint32, reason bpf.EndReason, atNs uint64) {
+// over is the entry that is to be closed next by the clock, and since when; 0 if
+// there is none. The reason is for the record's own times to tell, as it is when a
+// packet or the end of input closes it.
+func (t *table) over() (i uint32, atNs uint64) {
 	if first := t.quiet.first(); first != 0 && t.clock-t.quiet.links[first].seen >= t.rules.idleNs {
-		i, reason, atNs = first, bpf.WeirFlowEndReasonEND_IDLE, t.quiet.links[first].seen+t.rules.idleNs
+		i, atNs = first, t.quiet.links[first].seen+t.rules.idleNs
 	}
 	if first := t.ended.first(); first != 0 && t.clock-t.ended.links[first].seen >= t.rules.graceNs {
 		if at := t.ended.links[first].seen + t.rules.graceNs; i == 0 || at <= atNs {
-			i, reason, atNs = first, bpf.WeirFlowEndReasonEND_OF_FLOW, at
+			i, atNs = first, at
 		}
 	}
-	return i, reason, atNs
+	return i, atNs
 }
 
 // account adds the packet to its flow, which it opens where there is none, and
@@ -157,7 +158,7 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 	e := t.entry(i)
 	t.flowIDs++
 	recordOpen(&e.record, p, t.flowIDs)
-	e.name, e.samples, e.dpiDone, e.tag = name, 0, false, tag
+	e.name, e.samples, e.state, e.tag = name, 0, 0, tag
 	t.flows++
 	t.quiet.add(i, t.clock)
 	t.insert(tag, i)
@@ -181,7 +182,7 @@ func (t *table) renew(i uint32, p *bpf.Packet, name uint16) uint32 {
 		*t.entry(old) = *e
 		t.wait(old, bpf.WeirFlowEndReasonEND_ACTIVE, p.TimeNs)
 		recordContinue(&e.record)
-		e.samples, e.dpiDone = 0, false
+		e.samples, e.state = 0, 0
 	}
 	return i
 }

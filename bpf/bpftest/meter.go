@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -37,6 +38,7 @@ type Options struct {
 	Samples          uint8
 	SampleOctets     uint32 // 0: 1536
 	NoTunnels        bool
+	NoTCX            bool   // without the programs of TCX: loaded in a third of the time
 	RejectAll        bool   // a filter that no frame matches
 	MaxFlows         uint32 // 0: 65,536
 	RingOctets       uint32 // 0: 64 MiB
@@ -48,45 +50,51 @@ type Options struct {
 type Meter struct {
 	coll *ebpf.Collection
 	ring *ringbuf.Reader
-	tb   testing.TB
+	tb   testing.TB // nil: not of a test
 	read tally
+	in   []byte // a frame behind its metadata
+	out  []byte
 
-	Records []bpf.Record
-	Packets []bpf.Packet
-	Samples []Sample
-}
-
-// Sample is a sample event with its octets.
-type Sample struct {
-	bpf.SampleEvent
-	Data []byte
+	Events
 }
 
 // New loads the object, or fails the test: without the privilege to load, there
 // is nothing to test and no green run to be had.
 func New(tb testing.TB, o Options) *Meter {
 	tb.Helper()
-	spec := specify(tb, &o)
-	coll, err := ebpf.NewCollection(spec)
+	m, err := Load(o)
 	if err != nil {
-		tb.Fatalf("load the metering programs: %v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
+		tb.Fatalf("%v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
 	}
-	ring, err := ringbuf.NewReader(coll.Maps["events"])
-	if err != nil {
-		coll.Close()
-		tb.Fatal(err)
-	}
-	m := &Meter{coll: coll, ring: ring, tb: tb}
+	m.tb = tb
 	tb.Cleanup(m.Close)
 	return m
 }
 
-// specify is the object with the options set.
-func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
-	tb.Helper()
+// Load loads the object for whoever is no test. The caller closes it, and settles
+// its ledger before.
+func Load(o Options) (*Meter, error) {
+	spec, err := o.Spec()
+	if err != nil {
+		return nil, err
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		return nil, fmt.Errorf("load the metering programs: %w", err)
+	}
+	ring, err := ringbuf.NewReader(coll.Maps[bpf.WeirMapEvents])
+	if err != nil {
+		coll.Close()
+		return nil, fmt.Errorf("read the ring buffer: %w", err)
+	}
+	return &Meter{coll: coll, ring: ring}, nil
+}
+
+// Spec is the object with the options set.
+func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 	spec, err := bpf.LoadWeir()
 	if err != nil {
-		tb.Fatal(err)
+		return nil, err
 	}
 	var grace time.Duration
 	if o.TCPEnd {
@@ -111,7 +119,7 @@ func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
 	maps.Copy(variables, o.Set)
 	for name, value := range variables {
 		if err := spec.Variables[name].Set(value); err != nil {
-			tb.Fatalf("set %s: %v", name, err)
+			return nil, fmt.Errorf("set %s: %w", name, err)
 		}
 	}
 	spec.Maps[bpf.WeirMapFlows].MaxEntries = orDefault(o.MaxFlows, 65536)
@@ -122,7 +130,11 @@ func specify(tb testing.TB, o *Options) *ebpf.CollectionSpec {
 	if o.RejectAll {
 		rejectAll(spec.Programs[bpf.WeirProgWeirXdpIn].Instructions)
 	}
-	return spec
+	if o.NoTCX {
+		delete(spec.Programs, bpf.WeirProgWeirTcxIn)
+		delete(spec.Programs, bpf.WeirProgWeirTcxOut)
+	}
+	return spec, nil
 }
 
 // rejectAll makes the filter's function return 0, in as many instructions as it
@@ -148,12 +160,14 @@ func rejectAll(program asm.Instructions) {
 // Close settles the ledger, which fails the test if it does not close, and
 // unloads the object. The end of the test does it too.
 func (m *Meter) Close() {
-	m.tb.Helper()
 	if m.coll == nil {
 		return
 	}
-	if l, err := m.Settle(); err != nil {
-		m.tb.Errorf("the ledger does not close: %v\n%+v", err, l)
+	if m.tb != nil {
+		m.tb.Helper()
+		if l, err := m.Settle(); err != nil {
+			m.tb.Errorf("the ledger does not close: %v\n%+v", err, l)
+		}
 	}
 	_ = m.ring.Close()
 	m.coll.Close()
@@ -175,18 +189,19 @@ const MinFrame = 14
 // error.
 func (m *Meter) Frame(data []byte, timeNs uint64, length uint32) (uint32, error) {
 	const meta = 16
-	in := make([]byte, meta+len(data))
-	binary.NativeEndian.PutUint64(in, timeNs)
-	binary.NativeEndian.PutUint32(in[8:], length)
-	copy(in[meta:], data)
-	out := make([]byte, len(in)+256)
-	ctx := struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }{meta, uint32(len(in)), 0, 0, 0, 0}
-	run := ebpf.RunOptions{Data: in, DataOut: out, Context: ctx, Repeat: 1}
-	verdict, err := m.coll.Programs["weir_xdp_in"].Run(&run)
+	size := meta + len(data)
+	m.in = slices.Grow(m.in[:0], size)[:size]
+	binary.NativeEndian.PutUint64(m.in, timeNs)
+	binary.NativeEndian.PutUint32(m.in[8:], length)
+	copy(m.in[meta:], data)
+	m.out = slices.Grow(m.out[:0], size+256)[:size+256]
+	ctx := struct{ Data, DataEnd, DataMeta, Ingress, RxQueue, Egress uint32 }{meta, uint32(size), 0, 0, 0, 0}
+	run := ebpf.RunOptions{Data: m.in, DataOut: m.out, Context: ctx, Repeat: 1}
+	verdict, err := m.coll.Programs[bpf.WeirProgWeirXdpIn].Run(&run)
 	if err != nil {
 		return 0, fmt.Errorf("run weir_xdp_in on %d octets: %w", len(data), err)
 	}
-	if !bytes.Equal(run.DataOut, in) && !bytes.Equal(run.DataOut, data) {
+	if !bytes.Equal(run.DataOut, m.in) && !bytes.Equal(run.DataOut, data) {
 		return verdict, fmt.Errorf("frame of %d octets came out changed", len(data))
 	}
 	return verdict, nil
@@ -222,27 +237,24 @@ func (m *Meter) Drain() error {
 		if err != nil {
 			return err
 		}
-		if err := m.event(rec.RawSample); err != nil {
+		if err := m.add(rec.RawSample); err != nil {
 			return err
 		}
 	}
 }
 
-func (m *Meter) event(raw []byte) error {
-	switch kind := bpf.WeirEventKind(binary.NativeEndian.Uint32(raw)); kind {
+// add takes one event of the ring, and counts it.
+func (m *Meter) add(raw []byte) error {
+	if err := m.Add(raw); err != nil {
+		return err
+	}
+	switch bpf.WeirEventKind(binary.NativeEndian.Uint32(raw)) {
 	case bpf.WeirEventKindEVENT_RECORD:
-		m.Records = append(m.Records, (*bpf.RecordEvent)(unsafe.Pointer(&raw[0])).Record)
 		m.read.record(&m.Records[len(m.Records)-1])
 	case bpf.WeirEventKindEVENT_PACKET:
-		m.Packets = append(m.Packets, (*bpf.PacketEvent)(unsafe.Pointer(&raw[0])).Packet)
 		m.read.packet(&m.Packets[len(m.Packets)-1])
 	case bpf.WeirEventKindEVENT_SAMPLE:
-		s := Sample{SampleEvent: *(*bpf.SampleEvent)(unsafe.Pointer(&raw[0]))}
-		s.Data = bytes.Clone(raw[unsafe.Sizeof(s.SampleEvent):][:s.Length])
-		m.Samples = append(m.Samples, s)
 		m.read.samples++
-	default:
-		return fmt.Errorf("ring record of unknown kind %d", kind)
 	}
 	return nil
 }

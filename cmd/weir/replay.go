@@ -13,6 +13,8 @@ import (
 
 func replayCommand(env *environment) *cli.Command {
 	s := newSettings()
+	// A file's packets are all there: nDPI follows a stream of cut ones badly.
+	s.octets.max, s.octets.n = userspace.SampleOctetsMax, userspace.SampleOctetsMax
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "meter the packets of capture files",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,6 +24,9 @@ type settings struct {
 	accounting  choice
 	splt        number
 	dissections number
+	l7          choice
+	l7Flows     number
+	files       dpi.Files
 	octets      number
 	maxFlows    number
 	maxLoss     percentage
@@ -43,7 +47,9 @@ func newSettings() *settings {
 		accounting:  choice{words: []string{"link", "ip", "transport", "payload"}, picked: "link"},
 		splt:        number{max: bpf.SPLTMax},
 		dissections: number{max: 255, n: dpi.DefaultDissections},
-		octets:      number{min: 64, max: userspace.SampleOctetsMax, n: d.SampleOctets},
+		l7:          choice{words: []string{"basic", "full"}, picked: "basic"},
+		l7Flows:     number{min: 1, max: 1 << 24, n: dpi.DefaultMaxFlows},
+		octets:      number{min: 64, max: userspace.SampleOctetsRing, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
 }
@@ -55,9 +61,9 @@ const (
 
 // flags are the flags that set s. Some are read back by read.
 func (s *settings) flags() []cli.Flag {
-	return slices.Concat(s.flowFlags(), []cli.Flag{
+	return slices.Concat(s.flowFlags(), fileFlags(&s.files), []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
-			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; may be repeated (default: a table on a terminal, else ndjson)"},
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
 			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not written"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: categoryOutput,
@@ -87,6 +93,10 @@ func (s *settings) flowFlags() []cli.Flag {
 			Usage: "add size, gap and direction of the first `N` packets, at most 20"},
 		&cli.GenericFlag{Name: "dissections", Value: &s.dissections, Category: categoryFlows,
 			Usage: "show nDPI at most `N` packets of a flow, 0 to leave it out"},
+		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
+			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
+		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
+			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
 		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
 			Usage: "cut packets for nDPI at `N` octets"},
 		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
@@ -118,11 +128,25 @@ func (s *settings) read(c *cli.Context) error {
 		}
 		s.dissections.n = 0
 	}
+	if s.full() && s.dissections.n == 0 {
+		return &usageError{c.Command.Name, errors.New("--l7 full: flows are not classified with --dissections 0, or in a build without nDPI")}
+	}
+	if s.dissections.n == 0 && wantsLabels(s.outputs) {
+		return &usageError{c.Command.Name, errors.New("?events=label: flows are not classified with --dissections 0, or in a build without nDPI")}
+	}
+	if s.files != (dpi.Files{}) && s.dissections.n == 0 {
+		return &usageError{c.Command.Name, errors.New("--ndpi-…: flows are not classified with --dissections 0, or in a build without nDPI")}
+	}
 	config := s.config()
 	if err := errors.Join(config.Validate(), checkOutputs(s.outputs)); err != nil {
 		return &usageError{c.Command.Name, err}
 	}
 	return nil
+}
+
+// wantsLabels tells whether one of the outputs is to get labels.
+func wantsLabels(specs []string) bool {
+	return slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, "?events=") })
 }
 
 // checkOutputs refuses outputs that do not exist, or would mix.
@@ -161,6 +185,9 @@ func (s *settings) config() userspace.Config {
 	}
 }
 
+// full tells whether all that classification learns is asked for.
+func (s *settings) full() bool { return s.l7.picked == "full" }
+
 func (s *settings) columns() []feature.Column {
 	return feature.Columns(feature.Options{
 		Statistics: s.statistics,
@@ -168,6 +195,7 @@ func (s *settings) columns() []feature.Column {
 		IP:         s.ip,
 		SPLT:       s.splt.n,
 		L7:         s.dissections.n > 0,
+		L7Full:     s.full(),
 		Tunnels:    s.tunnels,
 	})
 }

@@ -35,7 +35,9 @@ type testCase struct {
 	limit func(*userspace.Sample) bool
 	// damage is where the capture turned out to be broken.
 	damage *pcapfile.Error
-	frames frames
+	// guarded tells that some packet was kept from nDPI.
+	guarded bool
+	frames  frames
 }
 
 // newCase takes the options from the answer's name, as shared with captures:
@@ -124,7 +126,7 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 		return nil, err
 	}
 	defer packets.Close()
-	c.config.Samples = c.dissections
+	c.config.Samples, c.config.SampleOctets = c.dissections, userspace.SampleOctetsMax
 	c.frames.decoder = decode.Decoder{Accounting: c.config.Accounting, DecodeTunnels: c.config.DecodeTunnels}
 	opts := []userspace.Option{userspace.WithConfig(c.config)}
 	var w *dpi.Worker
@@ -132,7 +134,10 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 		if w, err = dpi.Start(ctx, dpi.Options{Dissections: c.dissections}); err != nil {
 			return nil, err
 		}
-		defer func() { err = firstError(err, w.Close()) }()
+		defer func() {
+			c.guarded = w.Stats().Rejected > 0
+			err = firstError(err, w.Close())
+		}()
 		opts = append(opts, userspace.WithSamples(c.shown(w.Sample)))
 	}
 	meter, err := userspace.NewMeter(&watching{PacketSource: packets, frames: &c.frames}, opts...)

@@ -142,7 +142,7 @@ func (c *testCase) labelDifferences(want, got row, agreed map[string]bool) (list
 		if g := got[name]; asked && w != g {
 			list = append(list, labelDifference{difference{
 				flow: id, column: name, want: fmt.Sprint(w), got: fmt.Sprint(g),
-				rule: c.labelRule(name, want, got, agreed[id]),
+				rule: c.labelRule(want, got, agreed[id]),
 			}, c.dissections})
 		}
 	}

@@ -61,21 +61,19 @@ func TestALabelThatDiffersHasItsRuleOrNone(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		test   *testCase
-		column string
 		want   row
 		got    row
 		agreed bool
 		rule   rule
 	}{
-		{"another name", full, "application_name", http, flow("a", 80, 1, "application_name", "TLS"), false, ""},
-		{"no content type in the answer", full, "content_type", http, flow("a", 80, 1, "content_type", "text/html"), false, noAcknowledgement},
-		{"no content type of weir's", full, "content_type", flow("a", 80, 1, "application_name", "HTTP", "content_type", "text/html"), http, false, ""},
-		{"other packets", full, "application_name", http, flow("a", 80, 1, "src2dst_packets", 2.0), false, otherPackets},
-		{"fewer inspected, and equal otherwise", cheap, "application_name", http, http, true, fewerDissections},
-		{"fewer inspected, and never equal", cheap, "application_name", http, http, false, ""},
+		{"another name", full, http, flow("a", 80, 1, "application_name", "TLS"), false, ""},
+		{"other packets", full, http, flow("a", 80, 1, "src2dst_packets", 2.0), false, otherPackets},
+		{"fewer inspected, and equal otherwise", cheap, http, http, true, fewerDissections},
+		{"fewer inspected, and never equal", cheap, http, http, false, ""},
+		{"a packet kept from nDPI", &testCase{answered: 20, dissections: 20, guarded: true}, http, flow("a", 80, 1, "application_name", "TLS"), false, guarded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.test.labelRule(c.column, c.want, c.got, c.agreed); got != c.rule {
+			if got := c.test.labelRule(c.want, c.got, c.agreed); got != c.rule {
 				t.Errorf("the rule is %q, want %q", got, c.rule)
 			}
 		})

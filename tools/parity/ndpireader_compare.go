@@ -132,12 +132,12 @@ func compareReader(ctx context.Context, capture string, tunnels bool) (*readerRe
 		return nil, err
 	}
 	r.why, r.theirs, r.ours = why, len(theirs), len(ours)
-	p := pair(theirs, ours, undirected)
+	p := pair(theirs, ours, undirectedPackets, undirected)
 	for _, want := range p.missing {
-		r.lacks(want, c.flowRule(want))
+		r.lacks(want, c.readerMissing(want))
 	}
 	for _, pair := range p.pairs {
-		r.compare(pair[0], pair[1])
+		r.compare(c, pair[0], pair[1])
 	}
 	for _, o := range p.extra {
 		r.extra[c.flowRule(o)]++
@@ -165,7 +165,13 @@ func undirected(r row) string {
 	return fmt.Sprint(a, " ", b, " ", r["protocol"], " ", r["vlan_id"])
 }
 
-func (r *readerResult) compare(want, got row) {
+// undirectedPackets tells apart flows of one conversation, as a damaged capture
+// may have.
+func undirectedPackets(r row) string {
+	return fmt.Sprint(undirected(r), " ", r["bidirectional_packets"])
+}
+
+func (r *readerResult) compare(c *testCase, want, got row) {
 	r.paired++
 	equal, explained := true, true
 	for _, name := range readerColumns {
@@ -173,7 +179,7 @@ func (r *readerResult) compare(want, got row) {
 			continue
 		}
 		d := difference{
-			flow: conversation(want), column: name, want: fmt.Sprint(want[name]), got: fmt.Sprint(got[name]), rule: readerRule(name, want, got),
+			flow: conversation(want), column: name, want: fmt.Sprint(want[name]), got: fmt.Sprint(got[name]), rule: c.readerRule(name, want, got),
 		}
 		equal, explained = false, explained && d.rule != ""
 		r.differences = append(r.differences, d)
