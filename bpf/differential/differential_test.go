@@ -111,7 +111,7 @@ func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
 
 func captureOptions(link uint32, tcpEnd bool) bpftest.Options {
 	return bpftest.Options{LinkType: link, Statistics: true, TCPStatistics: true, IPStatistics: true, TCPEnd: tcpEnd,
-		SPLT: uint8(bpf.SPLTMax), Samples: 20, NoTCX: true, MaxFlows: 16384}
+		SPLT: uint8(bpf.SPLTMax), Samples: 20, MaxFlows: 16384}
 }
 
 // agree compares an outcome with the Go meter's, and counts the records.

@@ -34,7 +34,7 @@ func (m *machine) run(ctx context.Context, limit time.Duration, events io.Writer
 	}
 	defer log.Close()
 	// Two processors, as the tests of races between them need; as many threads.
-	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "2G",
+	c := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max,la57=off", "-smp", "2", "-m", "4G",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", m.image, "-initrd", m.initramfs, "-append", commandLine,
 		"-serial", "file:"+m.kernelSaid, "-chardev", "stdio,id=tests,signal=off", "-serial", "chardev:tests")

@@ -28,6 +28,9 @@ const needsTCX = "attaches to TCX, which Linux has since 6.6"
 // suites are the packages that load BPF programs in their tests.
 var suites = []suite{
 	{dir: "bpf"},
+	{dir: "bpf/differential", leftOut: []leftOut{
+		{"TestNativeBuild", "runs the programs in user space, as compiled by clang: no kernel takes part"},
+	}},
 	{dir: "loader", leftOut: []leftOut{
 		{"TestFramesThatArriveBecomeFlowsAtEveryHook/TCX", needsTCX},
 		{"TestEachDirectionIsObservedAlone/(out|both)", needsTCX},
