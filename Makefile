@@ -71,7 +71,7 @@ tests: setup
 # The machine is emulated and takes no root, but for what apt installs.
 test-vm: setup ## Run the BPF tests on Linux 6.1 in qemu (KERNEL=IMAGE: on another)
 	@image=$$(tools/vm/prepare.sh $(KERNEL)); \
-	$(GO) run ./tools/vm -kernel "$$image" $(VMFLAGS) | $(GO) run ./tools/tally
+	PATH="$(dir $(GO)):$$PATH" $(GO) run ./tools/vm -kernel "$$image" $(VMFLAGS) | $(GO) run ./tools/tally
 
 # Targets below bpf/ load BPF programs.
 fuzz: setup ## Fuzz every target, each for T=30s

@@ -41,6 +41,9 @@ func main() {
 }
 
 func run(ctx context.Context, o *options, dirs []string) error {
+	if o.image == "" {
+		return errors.New("which kernel: name its image with -kernel, or run make test-vm")
+	}
 	tested, err := chosen(dirs)
 	if err != nil {
 		return err
