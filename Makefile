@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test checks nocgo tests test-faults soak fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
+.PHONY: help setup build demo test test-vm checks nocgo tests test-faults soak fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
 
 # Looked up where it is used: setup may have installed it a line before.
 GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
@@ -77,6 +77,11 @@ test-faults: setup ## Show, row by row, what weir survives (ROWS="A1 B9": these 
 
 soak: setup ## The same with the long tests in full: half an hour and more
 	@$(FAULTS) -soak -timeout 3h $(ROWS)
+
+# The machine is emulated and takes no root, but for what apt installs.
+test-vm: setup ## Run the BPF tests on Linux 6.1 in qemu (KERNEL=IMAGE: on another)
+	@image=$$(tools/vm/prepare.sh $(KERNEL)); \
+	PATH="$(dir $(GO)):$$PATH" $(GO) run ./tools/vm -kernel "$$image" $(VMFLAGS) | $(GO) run ./tools/tally
 
 # Targets below bpf/ load BPF programs.
 fuzz: setup ## Fuzz every target, each for T=30s
