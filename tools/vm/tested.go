@@ -43,7 +43,9 @@ var suites = []suite{
 		{"TestProbeFindsThisMachineFit", "wants TCX, and a kernel that tells of native XDP before it is tried (6.3)"},
 	}},
 	{dir: "loader/filter"},
-	{dir: "tools/flowgen"},
+	{dir: "tools/flowgen", leftOut: []leftOut{
+		{"TestLiveFramesAllArrive", "wants a receiver as fast as its sender, which two emulated processors of a busy host are not"},
+	}},
 	{dir: "userspace"},
 	{dir: "cmd/weir", why: "meters both directions, which takes TCX, and starts servers"},
 	{dir: "dpi", why: "runs nDPI, and of the programs only what bpf and userspace run"},
