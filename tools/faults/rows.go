@@ -38,7 +38,7 @@ func accounting() []row {
 			missing: "steady again within 2 s"},
 		{id: "A5", promise: "a full table keeps established flows exact", tests: []string{
 			"userspace TestA5FloodMakesRoomForItself", "loader TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact"},
-			missing: "a mark of a million frames a second: the rate is the machine's"},
+			missing: "marks of a million frames a second and of two sweeps until new flows are admitted: both are measured only"},
 		{id: "A6", promise: "a SYN flood closes half-open flows first", tests: []string{
 			"bpf TestA6PressureClosesHalfOpenFlowsFirst", "loader TestA6FloodOfSYNsLeavesEstablishedFlowsExact"},
 			missing: "CPU and memory of the consumer"},
@@ -46,7 +46,8 @@ func accounting() []row {
 			missing: "the cost of 100,000 keys that collide elsewhere"},
 		{id: "A8", promise: "10 M flows within bounds of memory and time", missing: "takes 3.2 GB for the kernel's table alone and a memory cgroup"},
 		{id: "A9", promise: "offline memory is bounded, whatever the number of flows", tests: []string{
-			"userspace TestA9FlowsBeyondTheLimitCloseTheOldest", "userspace TestA9MemoryIsFlatInTheLength"}},
+			"userspace TestA9FlowsBeyondTheLimitCloseTheOldest", "userspace TestA9MemoryIsFlatInTheLength"},
+			missing: "600 MiB for a million flows: it takes 800, and the full form fails"},
 		{id: "A10", promise: "counters are wide enough", tests: []string{"bpf TestA10CountersDoNotWrap"}},
 		{id: "A11", promise: "the network sees every frame unchanged", tests: []string{
 			"bpf/differential TestA11EveryFrameOfEveryCapturePassesUnchanged", "loader TestA11FramesArriveUnchanged"}},
