@@ -224,21 +224,22 @@ func expect(want map[generated]sum, s *flowgen.Sequence, frame []byte, packets i
 type flood struct {
 	name     string
 	frame    []byte
-	duration time.Duration
+	entries  int           // of the table
+	duration time.Duration // at least, and until there were more than twice as many flows as entries
 }
 
 func TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact(t *testing.T) {
-	flood{"random tuples", template(flowgen.UDP4, 60), soak(5*time.Second, time.Minute)}.run(t)
+	flood{"random tuples", template(flowgen.UDP4, 60), 262_144, soak(5*time.Second, time.Minute)}.run(t)
 }
 
 func TestA6FloodOfSYNsLeavesEstablishedFlowsExact(t *testing.T) {
-	flood{"SYNs to one port", synOf(template(flowgen.TCP4, 60)), soak(2*time.Second, time.Minute)}.run(t)
+	flood{"SYNs to one port", synOf(template(flowgen.TCP4, 60)), soak(65_536, 262_144), soak(2*time.Second, time.Minute)}.run(t)
 }
 
 func (f flood) run(t *testing.T) {
 	l := newLoad(t)
 	o := options()
-	o.Config.MaxFlows, o.RingOctets = 262_144, 16<<20
+	o.Config.MaxFlows, o.RingOctets = f.entries, 16<<20
 	a := attach(t, o, nearName)
 	r := read(t, consumer(t, a, o), func(id generated) bool { return id.v6 })
 	const established = 1000
@@ -248,7 +249,7 @@ func (f flood) run(t *testing.T) {
 	rounds := uint64(20)
 	l.send(steady, frame, 20*established)
 	began := time.Now()
-	for time.Since(began) < f.duration {
+	for time.Since(began) < f.duration || l.sent.Packets < 2*uint64(f.entries) {
 		l.send(many, f.frame, flooding)
 		l.send(steady, frame, established)
 		rounds++
@@ -267,7 +268,7 @@ func (f flood) run(t *testing.T) {
 	}
 	t.Logf("measured: %s for %.0f s at %.2f M/s into %d entries: %d established flows exact (%d packets each), residual 0, "+
 		"table full %d times, %d lost and counted, %d flows ended by reason 5, new flows admitted %.1f s after",
-		f.name, took.Seconds(), million(flooded, took), o.Config.MaxFlows, established, rounds,
+		f.name, took.Seconds(), million(flooded, took), f.entries, established, rounds,
 		ledger.TableFull, ledger.Lost.Packets, ledger.EndReasons[bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES], admitted.Seconds())
 }
 
