@@ -68,9 +68,9 @@ func lifeCycle() []row {
 		{id: "B7", promise: "an interface deleted costs no flow",
 			tests:   []string{"loader TestB7InterfaceDeletedWhileObservedCostsNoFlow"},
 			missing: "noticing it within a second, --exit-on-gone, attaching again when it returns"},
-		{id: "B8", promise: "down, up and rename leave no gap",
-			tests:   []string{"loader TestB8InterfaceMayGoDownAndUpAndBeRenamed"},
-			missing: "a move to another namespace; status"},
+		{id: "B8", promise: "down, up, rename and move leave no gap", tests: []string{
+			"loader TestB8InterfaceMayGoDownAndUpAndBeRenamed", "loader TestB8InterfaceMayMoveToAnotherNamespace"},
+			missing: "the new name in flows and status"},
 		{id: "B9", promise: "the MTU stays the operator's", tests: []string{"loader TestB9MTUStaysTheOperators"}},
 		{id: "B10", promise: "without native XDP it says so, and counts the same", tests: []string{
 			"loader TestB10NativeXDPIsExact", "loader TestB10GenericXDPIsFallenBackToWithAWarning",
@@ -93,7 +93,8 @@ func process() []row {
 		{id: "C5", promise: "a panic in a plug-in costs its feature only", missing: "there are no plug-ins"},
 		{id: "C6", promise: "opening and closing leaks nothing",
 			tests: []string{"loader TestC6OpeningAndClosingLeaksNothing"}},
-		{id: "C7", promise: "tight limits: it meters, or says why in a line", missing: "runs under limits of descriptors and memory"},
+		{id: "C7", promise: "tight limits: it meters, or says why in a line", tests: []string{"cmd/weir TestC7TightLimitsAreMetOrSaid"},
+			missing: "a memory limit of 256 MB"},
 	}
 }
 
