@@ -162,7 +162,8 @@ func frames() []row {
 			"userspace TestF8TCPHeadersThatContradictThemselves", "userspace TestF8EverySetOfTCPFlagsCounts"}},
 		{id: "F9", promise: "what carries no IP is ignored by its class", tests: []string{"userspace TestF9WhatCarriesNoIPIsIgnoredByItsClass"}},
 		{id: "F10", promise: "the verifier accepts every program within budget",
-			tests: []string{"bpf TestF10VerifierAcceptsEveryProgramWithinBudget"}},
+			tests:   []string{"bpf TestF10VerifierAcceptsEveryProgramWithinBudget"},
+			missing: "4,096 instructions a program: the largest has more, and is held to 8,192"},
 		{id: "F11", promise: "a second kernel passes the same tests", missing: "a run of the tests on Linux 6.1"},
 	}
 }
@@ -177,7 +178,8 @@ func sinks() []row {
 			missing: "a live run with a sink at 1 % of the rate"},
 		{id: "G3", promise: "a dead collector costs its flows only", missing: "outputs over a network"},
 		{id: "G4", promise: "partial writes give the same octets", tests: []string{"userspace/sink TestG4PartialWritesGiveTheSameOctets"}},
-		{id: "G5", promise: "hostile text comes back as it was", tests: []string{"userspace/sink TestG5HostileTextComesBack"}},
+		{id: "G5", promise: "hostile text comes back as it was", tests: []string{"userspace/sink TestG5HostileTextComesBack"},
+			missing: "formulas of spreadsheets: a value that begins with = comes back as it was, too"},
 		{id: "G6", promise: "a dead ring reader while pinned", missing: "pinning"},
 		{id: "G7", promise: "records of another layout are refused", tests: []string{"userspace TestG7RingRecordsOfAnotherBuildAreRefused"}},
 	}
