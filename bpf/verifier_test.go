@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -90,6 +92,8 @@ func TestF10VerifierAcceptsEveryProgramWithinBudget(t *testing.T) {
 		}
 		coll.Close()
 	}
+	largest := slices.Max(slices.Collect(maps.Values(now.Instructions)))
+	t.Logf("measured: %d programs, the largest of %d instructions, within budgets and %d %% of the committed figures", len(now.Instructions), largest, maxGrowth)
 	for name, n := range now.Instructions {
 		if old.Instructions[name] == 0 && !*update {
 			t.Errorf("%s has no figures of %s: go test ./bpf -run F10 -update", baselinePath, name)

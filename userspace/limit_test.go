@@ -15,9 +15,9 @@ import (
 // Ten times as many flows come at once as may be open: the oldest make room,
 // every packet is in a flow, and memory keeps within its bound.
 func TestA9FlowsBeyondTheLimitCloseTheOldest(t *testing.T) {
-	limit := 100_000
+	limit, most := 100_000, 200 // MiB
 	if os.Getenv("WEIR_SOAK") != "" {
-		limit = 1_000_000
+		limit, most = 1_000_000, 600
 	}
 	flows, n, rss := 10*limit, 0, 0
 	p := udpAt(0, 5000, 53, 20)
@@ -52,8 +52,8 @@ func TestA9FlowsBeyondTheLimitCloseTheOldest(t *testing.T) {
 	if early := l.EndReasons[bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES]; early != uint64(flows-limit) {
 		t.Errorf("%d flows ended by reason 5, want %d", early, flows-limit)
 	}
-	if rss > 600 {
-		t.Errorf("%d MiB are resident", rss)
+	if rss > most {
+		t.Errorf("%d MiB are resident, want %d or less", rss, most)
 	}
 	t.Logf("measured: %d flows against a limit of %d: packet sum exact, the oldest %d closed by reason 5, %d MiB resident", flows, limit, flows-limit, rss)
 }

@@ -82,3 +82,31 @@ func kill(t *testing.T, p *process, s unix.Signal) {
 		t.Fatal(err)
 	}
 }
+
+// With 64 descriptors, and no directory that it may write, weir meters all the
+// same; with too few for its programs it says so in a line.
+func TestC7TightLimitsAreMetOrSaid(t *testing.T) {
+	w := newWire(t)
+	for _, c := range []struct {
+		name        string
+		descriptors int
+		meters      bool
+	}{{"64 descriptors", 64, true}, {"12 descriptors", 12, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			weir := exec.Command("ip", "netns", "exec", w.rx, "prlimit", "--nofile="+strconv.Itoa(c.descriptors),
+				os.Args[0], "attach", "far", "-o", "csv:-", "--duration", "300ms")
+			weir.Env = []string{asWeir + "=1", "PATH=" + os.Getenv("PATH"), "HOME=/nonexistent", "TMPDIR=/nonexistent"}
+			var out, said strings.Builder
+			weir.Stdout, weir.Stderr = &out, &said
+			_ = weir.Run()
+			code := weir.ProcessState.ExitCode()
+			if c.meters {
+				closes(t, said.String())
+			}
+			if c.meters != (code == exitComplete) || !c.meters && (code != exitFailed || len(lines(said.String())) != 1) {
+				t.Errorf("exit code %d, %q", code, said.String())
+			}
+		})
+	}
+	t.Log("measured: attach with 64 descriptors and no home or tmp meters; with 12 it is one line and exit code 1")
+}

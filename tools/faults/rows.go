@@ -38,7 +38,7 @@ func accounting() []row {
 			missing: "steady again within 2 s"},
 		{id: "A5", promise: "a full table keeps established flows exact", tests: []string{
 			"userspace TestA5FloodMakesRoomForItself", "loader TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact"},
-			missing: "a mark of a million frames a second: the rate is the machine's"},
+			missing: "marks of a million frames a second and of two sweeps until new flows are admitted: both are measured only"},
 		{id: "A6", promise: "a SYN flood closes half-open flows first", tests: []string{
 			"bpf TestA6PressureClosesHalfOpenFlowsFirst", "loader TestA6FloodOfSYNsLeavesEstablishedFlowsExact"},
 			missing: "CPU and memory of the consumer"},
@@ -46,7 +46,8 @@ func accounting() []row {
 			missing: "the cost of 100,000 keys that collide elsewhere"},
 		{id: "A8", promise: "10 M flows within bounds of memory and time", missing: "takes 3.2 GB for the kernel's table alone and a memory cgroup"},
 		{id: "A9", promise: "offline memory is bounded, whatever the number of flows", tests: []string{
-			"userspace TestA9FlowsBeyondTheLimitCloseTheOldest", "userspace TestA9MemoryIsFlatInTheLength"}},
+			"userspace TestA9FlowsBeyondTheLimitCloseTheOldest", "userspace TestA9MemoryIsFlatInTheLength"},
+			missing: "600 MiB for a million flows: it takes 800, and the full form fails"},
 		{id: "A10", promise: "counters are wide enough", tests: []string{"bpf TestA10CountersDoNotWrap"}},
 		{id: "A11", promise: "the network sees every frame unchanged", tests: []string{
 			"bpf/differential TestA11EveryFrameOfEveryCapturePassesUnchanged", "loader TestA11FramesArriveUnchanged"}},
@@ -67,9 +68,9 @@ func lifeCycle() []row {
 		{id: "B7", promise: "an interface deleted costs no flow",
 			tests:   []string{"loader TestB7InterfaceDeletedWhileObservedCostsNoFlow"},
 			missing: "noticing it within a second, --exit-on-gone, attaching again when it returns"},
-		{id: "B8", promise: "down, up and rename leave no gap",
-			tests:   []string{"loader TestB8InterfaceMayGoDownAndUpAndBeRenamed"},
-			missing: "a move to another namespace; status"},
+		{id: "B8", promise: "down, up, rename and move leave no gap", tests: []string{
+			"loader TestB8InterfaceMayGoDownAndUpAndBeRenamed", "loader TestB8InterfaceMayMoveToAnotherNamespace"},
+			missing: "the new name in flows and status"},
 		{id: "B9", promise: "the MTU stays the operator's", tests: []string{"loader TestB9MTUStaysTheOperators"}},
 		{id: "B10", promise: "without native XDP it says so, and counts the same", tests: []string{
 			"loader TestB10NativeXDPIsExact", "loader TestB10GenericXDPIsFallenBackToWithAWarning",
@@ -92,7 +93,8 @@ func process() []row {
 		{id: "C5", promise: "a panic in a plug-in costs its feature only", missing: "there are no plug-ins"},
 		{id: "C6", promise: "opening and closing leaks nothing",
 			tests: []string{"loader TestC6OpeningAndClosingLeaksNothing"}},
-		{id: "C7", promise: "tight limits: it meters, or says why in a line", missing: "runs under limits of descriptors and memory"},
+		{id: "C7", promise: "tight limits: it meters, or says why in a line", tests: []string{"cmd/weir TestC7TightLimitsAreMetOrSaid"},
+			missing: "a memory limit of 256 MB"},
 	}
 }
 
@@ -160,7 +162,8 @@ func frames() []row {
 			"userspace TestF8TCPHeadersThatContradictThemselves", "userspace TestF8EverySetOfTCPFlagsCounts"}},
 		{id: "F9", promise: "what carries no IP is ignored by its class", tests: []string{"userspace TestF9WhatCarriesNoIPIsIgnoredByItsClass"}},
 		{id: "F10", promise: "the verifier accepts every program within budget",
-			tests: []string{"bpf TestF10VerifierAcceptsEveryProgramWithinBudget"}},
+			tests:   []string{"bpf TestF10VerifierAcceptsEveryProgramWithinBudget"},
+			missing: "4,096 instructions a program: the largest has more, and is held to 8,192"},
 		{id: "F11", promise: "a second kernel passes the same tests", missing: "a run of the tests on Linux 6.1"},
 	}
 }
@@ -175,7 +178,8 @@ func sinks() []row {
 			missing: "a live run with a sink at 1 % of the rate"},
 		{id: "G3", promise: "a dead collector costs its flows only", missing: "outputs over a network"},
 		{id: "G4", promise: "partial writes give the same octets", tests: []string{"userspace/sink TestG4PartialWritesGiveTheSameOctets"}},
-		{id: "G5", promise: "hostile text comes back as it was", tests: []string{"userspace/sink TestG5HostileTextComesBack"}},
+		{id: "G5", promise: "hostile text comes back as it was", tests: []string{"userspace/sink TestG5HostileTextComesBack"},
+			missing: "formulas of spreadsheets: a value that begins with = comes back as it was, too"},
 		{id: "G6", promise: "a dead ring reader while pinned", missing: "pinning"},
 		{id: "G7", promise: "records of another layout are refused", tests: []string{"userspace TestG7RingRecordsOfAnotherBuildAreRefused"}},
 	}
