@@ -32,6 +32,7 @@ type settings struct {
 	tcpEnd      bool
 	tunnels     bool
 	filter      string
+	pin         string // a directory; empty for a meter that ends with the process
 	level       verbosity
 }
 
@@ -55,7 +56,11 @@ const (
 
 // flags are the flags that set s. Some are read back by read.
 func (s *settings) flags() []cli.Flag {
-	return slices.Concat(s.flowFlags(), []cli.Flag{
+	return slices.Concat(s.flowFlags(), s.outputFlags())
+}
+
+func (s *settings) outputFlags() []cli.Flag {
+	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
 			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
@@ -64,7 +69,7 @@ func (s *settings) flags() []cli.Flag {
 			Usage: "say nothing but errors and losses: no summary, no progress"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Category: categoryOutput,
 			Usage: "say more of what is done"},
-	})
+	}
 }
 
 func (s *settings) flowFlags() []cli.Flag {
@@ -101,9 +106,27 @@ func (s *settings) flowFlags() []cli.Flag {
 // read takes over what the flags do not set themselves, and refuses what does
 // not go together.
 func (s *settings) read(c *cli.Context) error {
-	s.outputs = c.StringSlice("output")
+	if err := s.readOutput(c); err != nil {
+		return err
+	}
 	s.statistics, s.tcp, s.ip = c.Bool("statistics"), c.Bool("tcp-statistics"), c.Bool("ip-statistics")
 	s.tcpEnd, s.tunnels, s.filter = c.Bool("tcp-end"), c.Bool("decode-tunnels"), c.String("filter")
+	if !dpi.Available() {
+		if c.IsSet("dissections") && s.dissections.n > 0 {
+			return &usageError{c.Command.Name, fmt.Errorf("--dissections %d: %w", s.dissections.n, dpi.ErrNotAvailable)}
+		}
+		s.dissections.n = 0
+	}
+	config := s.config()
+	if err := config.Validate(); err != nil {
+		return &usageError{c.Command.Name, err}
+	}
+	return nil
+}
+
+// readOutput is read for what is not of flows.
+func (s *settings) readOutput(c *cli.Context) error {
+	s.outputs = c.StringSlice("output")
 	switch {
 	case c.Bool("quiet") && c.Bool("verbose"):
 		return &usageError{c.Command.Name, errors.New("--quiet and --verbose contradict each other")}
@@ -112,17 +135,22 @@ func (s *settings) read(c *cli.Context) error {
 	case c.Bool("verbose"):
 		s.level = verbose
 	}
-	if !dpi.Available() {
-		if c.IsSet("dissections") && s.dissections.n > 0 {
-			return &usageError{c.Command.Name, fmt.Errorf("--dissections %d: %w", s.dissections.n, dpi.ErrNotAvailable)}
-		}
-		s.dissections.n = 0
-	}
-	config := s.config()
-	if err := errors.Join(config.Validate(), checkOutputs(s.outputs)); err != nil {
+	if err := checkOutputs(s.outputs); err != nil {
 		return &usageError{c.Command.Name, err}
 	}
 	return nil
+}
+
+// follow takes the configuration of a meter that runs.
+func (s *settings) follow(c userspace.Config) {
+	s.idle.d, s.active.d = c.IdleTimeout, c.ActiveTimeout
+	s.accounting.picked = s.accounting.words[c.Accounting]
+	s.statistics, s.tcp, s.ip, s.tcpEnd = c.Statistics, c.TCPStatistics, c.IPStatistics, c.TCPEnd
+	s.splt.n, s.octets.n, s.maxFlows.n, s.tunnels = c.SPLT, c.SampleOctets, c.MaxFlows, c.DecodeTunnels
+	s.dissections.n = 0
+	if dpi.Available() {
+		s.dissections.n = c.Samples
+	}
 }
 
 // checkOutputs refuses outputs that do not exist, or would mix.

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// pinPlace is where a meter can be pinned, in a BPF file system of the test's own.
+func pinPlace(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatalf("mount a BPF file system: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(dir, "meter")
+}
+
+// A sender sends frames of UDP flows from the near end of a wire.
+type sender struct {
+	t      *testing.T
+	socket int
+	sent   atomic.Uint64
+	stop   chan struct{}
+	done   chan struct{}
+}
+
+func (w *wire) sender(t *testing.T) *sender {
+	t.Helper()
+	s := &sender{t: t}
+	opened := make(chan error)
+	go func() { // its thread is spoilt, and ends with it
+		runtime.LockOSThread()
+		opened <- s.open(w.tx)
+	}()
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(s.socket) })
+	return s
+}
+
+func (s *sender) open(namespace string) error {
+	ns, err := netns.GetFromName(namespace)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := netns.Set(ns); err != nil {
+		return err
+	}
+	near, err := netlink.LinkByName("near")
+	if err != nil {
+		return err
+	}
+	if s.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+		return err
+	}
+	return unix.Bind(s.socket, &unix.SockaddrLinklayer{Ifindex: near.Attrs().Index})
+}
+
+// senderPort is the source port of all its flows.
+const senderPort = 4000
+
+// frame is one of flow n.
+func (s *sender) frame(n int) []byte {
+	b := append(make([]byte, 0, 142), 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0,
+		0x45, 0, 0, 128, 0, 0, 0x40, 0, 64, unix.IPPROTO_UDP, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2)
+	b = binary.BigEndian.AppendUint16(b, senderPort)
+	b = binary.BigEndian.AppendUint16(b, uint16(1+n))
+	return append(b, append([]byte{0, 108, 0, 0}, make([]byte, 100)...)...)
+}
+
+// send sends packets frames of each of flows flows.
+func (s *sender) send(flows, packets int) {
+	s.t.Helper()
+	for range packets {
+		for n := range flows {
+			if _, err := unix.Write(s.socket, s.frame(n)); err != nil {
+				s.t.Fatal(err)
+			}
+			s.sent.Add(1)
+		}
+	}
+}
+
+// start sends bursts of flows until halt, ever others.
+func (s *sender) start() {
+	s.stop, s.done = make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(s.done)
+		for n := 0; ; n++ {
+			select {
+			case <-s.stop:
+				return
+			default:
+			}
+			frame := s.frame(n / 3 % 20000)
+			if _, err := unix.Write(s.socket, frame); err == nil {
+				s.sent.Add(1)
+			}
+			if n%200 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}()
+}
+
+func (s *sender) halt() {
+	close(s.stop)
+	<-s.done
+	time.Sleep(50 * time.Millisecond)
+}
+
+// kill ends a process as nothing can be done about.
+func (p *process) kill() {
+	_ = p.Process.Kill()
+	<-p.done
+	_ = p.Wait()
+}
+
+// runIn runs weir to its end, in the metered namespace.
+func (w *wire) runIn(t *testing.T, args ...string) (code int, out, said string) {
+	t.Helper()
+	c := exec.Command("ip", append([]string{"netns", "exec", w.rx, os.Args[0]}, args...)...)
+	c.Env = append(os.Environ(), asWeir+"=1")
+	var stdout, stderr bytes.Buffer
+	c.Stdout, c.Stderr = &stdout, &stderr
+	err := c.Run()
+	if c.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
+}
+
+// once adds up the packets of the sender's flows in a file, each flow once: of
+// those that came again the last.
+func once(t *testing.T, path string) (packets uint64, flows, again int) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type flow struct {
+		UID     uint64 `json:"flow_uid"`
+		Part    uint64 `json:"flow_part"`
+		Port    uint16 `json:"src_port"`
+		Packets uint64 `json:"bidirectional_packets"`
+	}
+	seen := map[[2]uint64]uint64{}
+	for line := range strings.Lines(string(text)) {
+		var f flow
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if f.Port != senderPort {
+			continue
+		}
+		if _, known := seen[[2]uint64{f.UID, f.Part}]; known {
+			again++
+		}
+		seen[[2]uint64{f.UID, f.Part}] = f.Packets
+	}
+	for _, n := range seen {
+		packets += n
+	}
+	return packets, len(seen), again
+}
+
+// detached ends the pinned meter, whose ledger must close and lose nothing.
+func (w *wire) detached(t *testing.T, pin, output string) {
+	t.Helper()
+	code, _, said := w.runIn(t, "detach", "--pin", pin, "-o", output)
+	if code != exitComplete {
+		t.Fatalf("weir detach: exit code %d: %s", code, said)
+	}
+	closes(t, said)
+	if strings.Contains(said, " lost") && !strings.Contains(said, "samples lost") {
+		t.Errorf("packets were lost:\n%s", said)
+	}
+	entries, err := os.ReadDir(filepath.Dir(pin))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
+
+func TestB2AKilledMeterGoesOnAndIsAdopted(t *testing.T) {
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms"}
+	p := w.attach(t, args...)
+	s.send(100, 3)
+	time.Sleep(500 * time.Millisecond)
+	s.send(100, 2)
+	kernel := objects(t, p.Process.Pid)
+	p.kill()
+	s.send(100, 4) // nobody is there
+	p = w.attach(t, args...)
+	s.send(100, 2)
+	p.interrupt(t)
+	code, _, said := p.end(t)
+	if code != exitComplete || !strings.Contains(said, "adopted the meter") || !strings.Contains(said, "metering goes on") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	s.send(100, 1)
+	w.detached(t, pin, out)
+	if packets, _, _ := once(t, out); packets != s.sent.Load() {
+		t.Errorf("%d packets in flows, %d were sent", packets, s.sent.Load())
+	}
+	time.Sleep(100 * time.Millisecond)
+	if left := alive(t, kernel); len(left) > 0 {
+		t.Errorf("left in the kernel: %v", left)
+	}
+}
+
+// rounds is how often something is killed: WEIR_KILLS, or what CI has time for.
+func rounds(t *testing.T, short int) int {
+	t.Helper()
+	text := os.Getenv("WEIR_KILLS")
+	if text == "" {
+		return short
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestB2KillsUnderLoadLoseNothing(t *testing.T) {
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s.start()
+	for range rounds(t, 10) {
+		p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "50ms")
+		time.Sleep(rand.N(600 * time.Millisecond))
+		p.kill()
+		time.Sleep(rand.N(100 * time.Millisecond))
+	}
+	s.halt()
+	w.detached(t, pin, out)
+	packets, flows, again := once(t, out)
+	t.Logf("%d packets in %d flows, of which %d came again", packets, flows, again)
+	if lost := s.sent.Load() - packets; lost != 0 {
+		t.Errorf("%d packets in flows, %d were sent", packets, s.sent.Load())
+	}
+}
