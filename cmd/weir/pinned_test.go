@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -118,7 +119,7 @@ func (s *sender) start() {
 			if _, err := unix.Write(s.socket, frame); err == nil {
 				s.sent.Add(1)
 			}
-			if n%200 == 0 {
+			if n%20 == 0 { // a ring full of records is some seconds of these
 				time.Sleep(time.Millisecond)
 			}
 		}
@@ -186,16 +187,24 @@ func once(t *testing.T, path string) (packets uint64, flows, again int) {
 	return packets, len(seen), again
 }
 
-// detached ends the pinned meter, whose ledger must close and lose nothing.
-func (w *wire) detached(t *testing.T, pin, output string) {
+var lostLine = regexp.MustCompile(`(?m)^ +lost +\d`)
+var diedLine = regexp.MustCompile(`(?m)^ +lost with a process that was killed +(\d+)`)
+
+// detached ends the pinned meter, whose ledger must close. It returns the packets
+// that were in parts of flows metered in user space when a process was killed; that
+// there are any takes a packet that met its flow's record while it was deleted.
+func (w *wire) detached(t *testing.T, pin, output string) (died uint64) {
 	t.Helper()
-	code, _, said := w.runIn(t, "detach", "--pin", pin, "-o", output)
+	code, _, said := w.runIn(t, "detach", "--pin", pin, "-o", output, "--max-loss", "0.1")
 	if code != exitComplete {
 		t.Fatalf("weir detach: exit code %d: %s", code, said)
 	}
 	closes(t, said)
-	if strings.Contains(said, " lost") && !strings.Contains(said, "samples lost") {
+	if lostLine.MatchString(said) {
 		t.Errorf("packets were lost:\n%s", said)
+	}
+	if m := diedLine.FindStringSubmatch(said); m != nil {
+		died, _ = strconv.ParseUint(m[1], 10, 64)
 	}
 	entries, err := os.ReadDir(filepath.Dir(pin))
 	if err != nil {
@@ -206,6 +215,7 @@ func (w *wire) detached(t *testing.T, pin, output string) {
 			t.Errorf("%s is left", e.Name())
 		}
 	}
+	return died
 }
 
 func TestB2AKilledMeterGoesOnAndIsAdopted(t *testing.T) {
@@ -227,9 +237,9 @@ func TestB2AKilledMeterGoesOnAndIsAdopted(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 	s.send(100, 1)
-	w.detached(t, pin, out)
-	if packets, _, _ := once(t, out); packets != s.sent.Load() {
-		t.Errorf("%d packets in flows, %d were sent", packets, s.sent.Load())
+	died := w.detached(t, pin, out)
+	if packets, _, _ := once(t, out); packets != s.sent.Load() || died != 0 {
+		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
 	}
 	time.Sleep(100 * time.Millisecond)
 	if left := alive(t, kernel); len(left) > 0 {
@@ -254,18 +264,126 @@ func rounds(t *testing.T, short int) int {
 func TestB2KillsUnderLoadLoseNothing(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
-	s.start()
-	for range rounds(t, 10) {
+	for round := range rounds(t, 10) {
 		p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "50ms")
+		if round == 0 {
+			s.start() // what comes before is nobody's
+		}
 		time.Sleep(rand.N(600 * time.Millisecond))
 		p.kill()
 		time.Sleep(rand.N(100 * time.Millisecond))
 	}
 	s.halt()
-	w.detached(t, pin, out)
+	died := w.detached(t, pin, out)
 	packets, flows, again := once(t, out)
-	t.Logf("%d packets in %d flows, of which %d came again", packets, flows, again)
-	if lost := s.sent.Load() - packets; lost != 0 {
-		t.Errorf("%d packets in flows, %d were sent", packets, s.sent.Load())
+	t.Logf("%d packets in %d flows, of which %d came again; %d died", packets, flows, again, died)
+	if packets+died != s.sent.Load() {
+		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
 	}
+}
+
+// startAndKill kills weir attach at a random moment of its start, if it has not
+// ended by then.
+func (w *wire) startAndKill(t *testing.T, within time.Duration, args ...string) {
+	t.Helper()
+	c := exec.Command("ip", append([]string{"netns", "exec", w.rx, os.Args[0], "attach", "far"}, args...)...)
+	c.Env = append(os.Environ(), asWeir+"=1")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(rand.N(within))
+	_ = c.Process.Kill()
+	_ = c.Wait()
+}
+
+func TestB3AStartThatIsKilledNeverSpoilsTheNext(t *testing.T) {
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	args := []string{"--pin", pin, "-o", out, "--dissections", "0"}
+	begun := time.Now()
+	w.attach(t, args...).kill()
+	took := time.Since(begun)
+	adopted := 0
+	for range rounds(t, 20) {
+		if code, _, said := w.runIn(t, "detach", "--discard", "--pin", pin); code != exitComplete {
+			t.Fatalf("weir detach --discard: exit code %d: %s", code, said)
+		}
+		w.startAndKill(t, took, args...)
+		p := w.attach(t, args...) // fails the test unless it meters
+		p.kill()
+		if strings.Contains(p.said.String(), "adopted") {
+			adopted++
+		}
+	}
+	t.Logf("a start takes %v; %d were killed after the meter was in its place", took, adopted)
+	s.send(10, 1)
+	time.Sleep(20 * time.Millisecond)
+	before := w.statusOf(t, pin)
+	if before["observed"] == "0 packets, 0 octets" {
+		t.Error("the last start does not meter")
+	}
+	w.detached(t, pin, out)
+	if packets, _, _ := once(t, out); packets != 10 {
+		t.Errorf("%d packets, want 10", packets)
+	}
+}
+
+// statusOf is what weir status says, by the names of its lines.
+func (w *wire) statusOf(t *testing.T, pin string) map[string]string {
+	t.Helper()
+	code, out, said := w.runIn(t, "status", "--pin", pin)
+	if code != exitComplete {
+		t.Fatalf("weir status: exit code %d: %s", code, said)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(line, " ")
+		rows[name] = strings.TrimSpace(value)
+	}
+	return rows
+}
+
+func TestB5AndG6ASecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms")
+	want := "in use by pid " + strconv.Itoa(p.Process.Pid)
+	for _, args := range [][]string{
+		{"attach", "far", "--pin", pin, "--dissections", "0", "--idle-timeout", "100ms"},
+		{"consume", "--pin", pin}, {"detach", "--pin", pin}, {"detach", "--discard", "--pin", pin},
+	} {
+		if code, _, said := w.runIn(t, args...); code != exitFailed || !strings.Contains(said, want) || len(lines(said)) != 1 {
+			t.Errorf("weir %s: exit code %d: %s", args[0], code, said)
+		}
+	}
+	s.send(10, 5)
+	time.Sleep(time.Second)
+	status := w.statusOf(t, pin)
+	if !strings.HasSuffix(status["read"], " pid "+strconv.Itoa(p.Process.Pid)) || status["written"] != "50 packets, 7100 octets" {
+		t.Errorf("status says %q", status)
+	}
+	p.kill()
+	s.send(10, 5)
+	time.Sleep(200 * time.Millisecond)
+	code, _, said := w.runIn(t, "consume", "--pin", pin, "-o", out, "--duration", "1s")
+	if code != exitComplete || !strings.Contains(said, "metering goes on: 0 packets") {
+		t.Errorf("weir consume: exit code %d: %s", code, said)
+	}
+	if packets, _, _ := once(t, out); packets != 100 {
+		t.Errorf("%d packets of 100 in flows", packets)
+	}
+	if died := w.detached(t, pin, out); died != 0 {
+		t.Errorf("%d packets died", died)
+	}
+}
+
+func TestAnAdoptionWithOtherOptionsIsOneLineAndExitCode1(t *testing.T) {
+	w := newWire(t)
+	pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
+	code, _, said := w.runIn(t, "attach", "far", "--pin", pin, "-o", out, "--dissections", "0", "--splt", "5")
+	if code != exitFailed || len(lines(said)) != 1 || !strings.Contains(said, "splt 0, not 5") || !strings.Contains(said, "weir detach --pin") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	w.detached(t, pin, out)
 }
