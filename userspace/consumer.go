@@ -128,6 +128,7 @@ func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 
 func (c *Consumer) run(ctx context.Context) error {
 	if err := c.sweep(bpf.WeirSweepModeSWEEP_IDLE); err != nil {
+		c.left = c.options.confirm
 		return err
 	}
 	var err error

@@ -13,12 +13,15 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/dpi"
 )
 
 // pinPlace is where a meter can be pinned, in a BPF file system of the test's own.
@@ -386,4 +389,86 @@ func TestAnAdoptionWithOtherOptionsIsOneLineAndExitCode1(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 	w.detached(t, pin, out)
+}
+
+// A member of the group that the directory was given reads flows, without any
+// capability, and can neither end the meter nor take flows out of its table.
+func TestH6AMemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
+	w := newWire(t)
+	place, err := os.MkdirTemp("", "weir-h6-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(place) })
+	pin := filepath.Join(place, "bpf", "meter")
+	command(t, "cp", os.Args[0], filepath.Join(place, "weir"))
+	for _, err := range []error{os.Chmod(place, 0o755), os.Mkdir(filepath.Dir(pin), 0o755), unix.Mount("bpf", filepath.Dir(pin), "bpf", 0, "mode=0755")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(filepath.Dir(pin), unix.MNT_DETACH) })
+	const user, group, other = 65533, 65532, 65531
+	s := w.sender(t)
+	w.attach(t, "--pin", pin, "-o", "ndjson:"+os.DevNull, "--dissections", "0", "--idle-timeout", "100ms").kill()
+	command(t, "chgrp", "-R", strconv.Itoa(group), pin)
+	s.send(10, 2)
+	time.Sleep(200 * time.Millisecond)
+	as := func(gid uint32, args ...string) (code int, out, said string) {
+		c := exec.Command(filepath.Join(place, "weir"), args...)
+		c.Env = append(os.Environ(), asWeir+"=1")
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: gid}}
+		var stdout, stderr bytes.Buffer
+		c.Stdout, c.Stderr = &stdout, &stderr
+		_ = c.Run()
+		return c.ProcessState.ExitCode(), stdout.String(), stderr.String()
+	}
+	for _, args := range [][]string{{"consume"}, {"status"}, {"detach"}, {"detach", "--discard"}} {
+		if code, _, said := as(other, append(args, "--pin", pin)...); code != exitFailed || !strings.Contains(said, "permission denied") {
+			t.Errorf("weir %s of another group: exit code %d: %s", args, code, said)
+		}
+	}
+	for _, args := range [][]string{{"detach"}, {"detach", "--discard"}} {
+		if code, _, said := as(group, append(args, "--pin", pin)...); code != exitFailed {
+			t.Errorf("weir %s of the group: exit code %d: %s", args, code, said)
+		}
+	}
+	code, out, said := as(group, "consume", "--pin", pin, "--duration", "1s", "-o", "ndjson:-")
+	flows := filepath.Join(t.TempDir(), "flows.ndjson")
+	if err := os.WriteFile(flows, []byte(out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if packets, _, _ := once(t, flows); code != exitComplete || packets != 20 {
+		t.Errorf("exit code %d, %d packets of 20: %s", code, packets, said)
+	}
+	w.detached(t, pin, flows)
+}
+
+// With labels, flows leave in another goroutine, and later.
+func TestB2LabelledFlowsSurviveKillsToo(t *testing.T) {
+	if !dpi.Available() {
+		t.Skip("this build is without nDPI")
+	}
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	args := []string{"--pin", pin, "-o", out, "--idle-timeout", "100ms"}
+	for round := range 3 {
+		p := w.attach(t, args...)
+		if round == 0 {
+			s.start()
+		}
+		time.Sleep(time.Duration(300+100*round) * time.Millisecond)
+		p.kill()
+	}
+	p := w.attach(t, args...)
+	time.Sleep(300 * time.Millisecond)
+	p.interrupt(t)
+	if code, _, said := p.end(t); code != exitComplete {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	s.halt()
+	died := w.detached(t, pin, out)
+	if packets, _, _ := once(t, out); packets+died != s.sent.Load() {
+		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
+	}
 }
