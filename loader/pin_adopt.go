@@ -228,6 +228,11 @@ func Open(path string, access Access) (*Attachment, error) {
 	if err != nil {
 		return nil, err
 	}
+	if access == AccessOwner {
+		if err := removeStale(path); err != nil {
+			return nil, err
+		}
+	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open the pinned meter %s: open netlink: %w", path, err)

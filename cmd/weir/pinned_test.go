@@ -472,3 +472,33 @@ func TestB2LabelledFlowsSurviveKillsToo(t *testing.T) {
 		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
 	}
 }
+
+// Killed while it ends the meter: the next detachment has what that one had not.
+func TestB2AKilledDetachIsTakenUpByTheNext(t *testing.T) {
+	w := newWire(t)
+	s := w.sender(t)
+	for range rounds(t, 5) {
+		pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+		sent := s.sent.Load()
+		w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
+		s.send(5000, 1)
+		time.Sleep(20 * time.Millisecond)
+		c := exec.Command("ip", "netns", "exec", w.rx, os.Args[0], "detach", "--pin", pin, "-o", out)
+		c.Env = append(os.Environ(), asWeir+"=1")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50*time.Millisecond + rand.N(150*time.Millisecond))
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if exists(pin) {
+			if died := w.detached(t, pin, out); died != 0 {
+				t.Errorf("%d packets died", died)
+			}
+		}
+		packets, _, again := once(t, out)
+		if sent = s.sent.Load() - sent; packets != sent {
+			t.Errorf("%d packets in flows, %d were sent; %d flows came again", packets, sent, again)
+		}
+	}
+}
