@@ -2,11 +2,24 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test checks nocgo tests fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
+.PHONY: help setup build demo test test-vm checks nocgo tests test-faults soak fuzz parsediff bench parity parity-l7 parity-ndpireader generate check-generate clean
 
 # Looked up where it is used: setup may have installed it a line before.
 GO = $(or $(shell tools/setup/go.sh),$(error no Go that is new enough: run tools/setup/setup.sh))
 export PATH := $(PATH):/usr/sbin:/sbin
+
+# NDPI_PREFIX=DIR takes the libndpi that was installed under DIR, for building
+# and for running, instead of the one that pkg-config finds. CPPFLAGS, since cgo
+# puts these before pkg-config's and CFLAGS behind.
+ifdef NDPI_PREFIX
+NDPI := $(shell tools/setup/ndpi.sh '$(NDPI_PREFIX)')
+ifeq ($(NDPI),)
+$(error no libndpi under NDPI_PREFIX=$(NDPI_PREFIX))
+endif
+export CGO_CPPFLAGS := -I$(word 1,$(NDPI)) $(CGO_CPPFLAGS)
+export CGO_LDFLAGS := -L$(word 2,$(NDPI)) -Wl,-rpath,$(word 2,$(NDPI)) $(or $(CGO_LDFLAGS),-g -O2)
+export PKG_CONFIG_PATH := $(word 2,$(NDPI))/pkgconfig:$(PKG_CONFIG_PATH)
+endif
 
 # Tests that need root get it by themselves; nothing is compiled as root.
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,-exec "sudo -E env PATH=$(dir $(GO)):$(PATH)")
@@ -42,9 +55,11 @@ checks: setup
 # All tests, then those of the library and of the program once more as they are
 # built without cgo. Packages one after the other: several make namespaces and
 # measure. A skipped test fails the run, but for those that hold weir to the
-# reference's answers, where these do not lie beside the repository.
+# reference's answers, where these do not lie beside the repository or another
+# libndpi than theirs is asked for.
 REFERENCE = TestLabelsEqualTheReference,TestEveryDifferenceHasItsRule,TestCoreColumnsAreTheReferences,TestColumnsOfShortFlowsAreTheReferences,TestOrderOfColumnsIsTheReferences
-ALLOW = $(if $(wildcard ../shared/captures),,-allow $(REFERENCE))
+ALLOW = $(if $(NDPI_PREFIX),-allow $(REFERENCE)$(comma)TestLabelsEqualNdpiReaders,$(if $(wildcard ../shared/captures),,-allow $(REFERENCE)))
+comma := ,
 
 tests: setup
 	@run() { "$$@" $(GO) test -json -count=1 -p 1 -timeout $(TIMEOUT) $(AS_ROOT) $${packages}; }; \
@@ -52,6 +67,21 @@ tests: setup
 	  packages=./... run env || status=1; \
 	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
 	  exit $$status; } | $(GO) run ./tools/tally $(ALLOW)
+
+# A line for each fault that weir has to survive; make test runs the same tests.
+ROWS ?=
+FAULTS = PATH="$(dir $(GO)):$(PATH)" $(GO) run ./tools/faults $(AS_ROOT)
+
+test-faults: setup ## Show, row by row, what weir survives (ROWS="A1 B9": these only)
+	@$(FAULTS) $(ROWS)
+
+soak: setup ## The same with the long tests in full: half an hour and more
+	@$(FAULTS) -soak -timeout 3h $(ROWS)
+
+# The machine is emulated and takes no root, but for what apt installs.
+test-vm: setup ## Run the BPF tests on Linux 6.1 in qemu (KERNEL=IMAGE: on another)
+	@image=$$(tools/vm/prepare.sh $(KERNEL)); \
+	PATH="$(dir $(GO)):$$PATH" $(GO) run ./tools/vm -kernel "$$image" $(VMFLAGS) | $(GO) run ./tools/tally
 
 # Targets below bpf/ load BPF programs.
 fuzz: setup ## Fuzz every target, each for T=30s
@@ -79,10 +109,10 @@ hostile: setup ## Show nDPI every truncation of captures, and anything for T=60s
 bench: setup ## Print ratios of speed, measured side by side
 	$(GO) run ./tools/bench
 
-parity: setup ## Compare with nfstream's answers in CAPTURES
-	$(GO) run ./tools/parity $(CAPTURES)/nfstream $(CAPTURES)/cases
-
 # A folder of captures kept aside may hold the answers itself.
+parity: setup ## Compare with nfstream's answers in CAPTURES
+	$(GO) run ./tools/parity $(CAPTURES) $(CAPTURES)/nfstream $(CAPTURES)/cases
+
 parity-l7: setup ## Compare labels with nfstream's answers in CAPTURES, by 20 dissections and by 8
 	$(GO) run ./tools/parity -l7 $(firstword $(wildcard $(CAPTURES)/nfstream) $(CAPTURES))
 

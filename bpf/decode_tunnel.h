@@ -46,16 +46,25 @@ static __always_inline int peek_ip(const struct cursor *c, __u32 skip, __u16 eth
 	return 0;
 }
 
-/* The same for an inner Ethernet frame, with tags or without. */
+/* The same for an inner Ethernet frame, behind its tags. More tags than are
+ * followed are for decode_vlans() to refuse. */
 static __always_inline int peek_ethernet(const struct cursor *c, __u32 skip)
 {
-	__u8 *eth = header(c, skip, 14);
+	__u8 *h = header(c, skip, 14);
 	__u16 type;
 
-	if (!eth)
+	if (!h)
 		return 0;
-	type = read16(eth + 12);
-	return is_vlan(type) || peek_ip(c, skip + 14, type);
+	type = read16(h + 12);
+	skip += 14;
+	for (int i = 0; i < VLAN_TAGS_MAX && is_vlan(type); i++) {
+		h = header(c, skip, VLAN_TAG_OCTETS);
+		if (!h)
+			return 0;
+		type = read16(h + 2);
+		skip += VLAN_TAG_OCTETS + unknown_zero;
+	}
+	return is_vlan(type) || peek_ip(c, skip, type);
 }
 
 /* Steps over PPP or 802.11, down to what an Ethertype tells. 0 if none does. */

@@ -147,7 +147,7 @@ func TestFullTableSendsSinglePackets(t *testing.T) {
 	}
 }
 
-func TestFullRingLosesNoAggregatedFlow(t *testing.T) {
+func TestA4FullRingLosesNoAggregatedFlow(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, RingOctets: 4096, MaxFlows: 4})
 	for round := range 10 {
 		for port := range uint16(40) {
@@ -181,7 +181,7 @@ func TestClosedEntriesAreDeletedBySecondSweep(t *testing.T) {
 	}
 }
 
-func TestPressureClosesHalfOpenFlowsFirst(t *testing.T) {
+func TestA6PressureClosesHalfOpenFlowsFirst(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1})
 	send(t, m, udp(t, 1, 2, 1, 2, 8), time.Second)
 	send(t, m, udp(t, 2, 1, 2, 1, 8), time.Second)

@@ -20,6 +20,7 @@ import (
 // The budget: growth beyond it is a decision, not an accident.
 const (
 	maxProcessed    = 100_000
+	maxProcessedOld = 200_000 // on Linux 6.1, whose verifier walks paths that later ones prune
 	maxInstructions = 8_192
 	maxStack        = 400 // octets of one function's frame
 	maxGrowth       = 10  // percent over the committed figures
@@ -84,7 +85,7 @@ func TestF10VerifierAcceptsEveryProgramWithinBudget(t *testing.T) {
 			now.Instructions[name], now.Kernels[release][row] = len(spec.Programs[name].Instructions), c
 			t.Logf("%-26s %6d processed, %5d instructions, %3d octets of stack", row, c.Processed, now.Instructions[name], c.Stack)
 			before := old.Kernels[release][row]
-			within(t, row, "instructions processed", c.Processed, maxProcessed, before.Processed)
+			within(t, row, "instructions processed", c.Processed, budgetOf(release), before.Processed)
 			within(t, row, "octets of stack", c.Stack, maxStack, before.Stack)
 		}
 		coll.Close()
@@ -150,6 +151,14 @@ func within(t *testing.T, row, of string, n, budget, before int) {
 		t.Errorf("%s: %d %s, more than %d %% over the %d of %s; if that is meant to be: go test ./bpf -run F10 -update",
 			row, n, of, maxGrowth, before, baselinePath)
 	}
+}
+
+// budgetOf is how many instructions a kernel's verifier may process.
+func budgetOf(release string) int {
+	if release == "6.1" {
+		return maxProcessedOld
+	}
+	return maxProcessed
 }
 
 // kernelRelease is the running kernel's version and patch level, as "6.18".

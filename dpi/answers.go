@@ -73,6 +73,12 @@ func (p *process) answer(kind worker.Kind, body []byte, verdicts []verdict) ([]v
 			p.w.stopSamples(ref)
 		}
 		return verdicts, err
+	case worker.KindLabel:
+		l, err := worker.ParseLabel(body)
+		if err == nil && p.w.o.Classified != nil {
+			p.announce(l)
+		}
+		return verdicts, err
 	case worker.KindAck:
 		return verdicts, p.ack(body)
 	default:

@@ -20,6 +20,11 @@ func FuzzHostileProcess(f *testing.F) {
 	f.Add(worker.AppendFlowFrame(nil, worker.KindDone, worker.FlowRef{FlowID: 3}))
 	f.Add(worker.AppendAck(bytes.Clone(verdict), worker.Ack{Octets: 12}))
 	f.Add(worker.AppendHello(nil, worker.Hello{MaxFlows: 1}))
+	label := []byte{60, 0, 0, byte(worker.KindLabel), 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 17}
+	label = append(append(label, make([]byte, 36)...), append([]byte{1}, make([]byte, 13)...)...)
+	label = append(label, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	label[0] = byte(len(label) - 4)
+	f.Add(label)
 	f.Fuzz(func(t *testing.T, input []byte) {
 		w := &Worker{crashed: &userspace.L7{}, evicted: &userspace.L7{}, closed: make(chan struct{})}
 		s := &stream{w: w}
@@ -29,6 +34,11 @@ func FuzzHostileProcess(f *testing.F) {
 			p.flow.Record.FlowId = uint64(i + 1)
 			w.expect(p, worker.FlowRef{FlowID: uint64(i + 1)}, 1)
 			s.queue.push(p)
+		}
+		w.o.Classified = func(l *userspace.Label) {
+			if l.L7 == nil || len(l.Packets) == 0 || l.Time().IsZero() {
+				t.Errorf("label %+v", l)
+			}
 		}
 		p := &process{w: w, cmd: new(exec.Cmd)}
 		if err := p.answers(bytes.NewReader(input)); err == nil {

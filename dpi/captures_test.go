@@ -3,6 +3,7 @@ package dpi_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -81,13 +82,17 @@ func load(tb testing.TB, path string) map[uint32][]userspace.CapturedPacket {
 	}
 }
 
-// labelsByFlow are the nine columns of flows, each behind what tells one flow of
+// labelsByFlow are the nine columns of flows, and their details, each behind what tells one flow of
 // a capture from the others.
 type labelsByFlow []string
 
 func (l *labelsByFlow) add(f *userspace.Flow) {
 	a := answerOf(f)
-	*l = append(*l, a.key()+" "+a.labels())
+	text := a.key() + " " + a.labels()
+	if f.L7.Details != nil {
+		text += fmt.Sprintf(" %+v", *f.L7.Details)
+	}
+	*l = append(*l, text)
 }
 
 // equal compares without regard to the order in which flows came.

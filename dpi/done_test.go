@@ -22,7 +22,7 @@ type inspection struct {
 
 func inspect(t *testing.T) *inspection {
 	t.Helper()
-	i, _, err := worker.OpenNDPI(worker.Hello{Dissections: dpi.DefaultDissections, MaxFlows: dpi.DefaultMaxFlows})
+	i, _, err := worker.OpenNDPI(worker.Hello{Dissections: dpi.DefaultDissections, MaxFlows: dpi.DefaultMaxFlows, Details: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package dpi_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"iter"
 	"os"
@@ -21,6 +22,7 @@ var (
 	crashPacket = []byte("crash")
 	hangPacket  = []byte("hang")
 	donePacket  = []byte("done")
+	labelPacket = []byte("label")
 )
 
 // engines are the commands that make the test binary a DPI process.
@@ -41,6 +43,7 @@ func engines() map[string]func() int {
 // A fake is an Inspector that calls every flow by its id, or obeys a packet.
 type fake struct {
 	flows map[worker.FlowRef]int
+	label []byte
 	lie   uint64
 	sleep time.Duration
 }
@@ -79,6 +82,12 @@ func (f *fake) Sample(s *userspace.Sample) bool {
 		time.Sleep(time.Hour)
 	}
 	f.flows[worker.FlowRef{FlowID: s.FlowID, Part: s.Part}]++
+	if bytes.Equal(s.Packet, labelPacket) {
+		// The flow, protocol and ends, one packet, and a verdict without texts.
+		f.label = binary.LittleEndian.AppendUint64(nil, s.FlowID)
+		f.label = append(f.label, make([]byte, 4+1+2*18)...)
+		f.label = append(append(f.label, 1), make([]byte, 13+2+8)...)
+	}
 	return bytes.Equal(s.Packet, donePacket)
 }
 
@@ -91,6 +100,12 @@ func (f *fake) Close(ref worker.FlowRef, b []byte) []byte {
 	name := fmt.Sprintf("flow %d.%d, %d samples", ref.FlowID, ref.Part, n)
 	b = append(append(b, 0, 6, byte(len(name))), name...)
 	return append(b, 0, 0, 0, 0, 0, 0, 0)
+}
+
+func (f *fake) Label() []byte {
+	l := f.label
+	f.label = nil
+	return l
 }
 
 func (f *fake) Counts() worker.Ack { return worker.Ack{} }

@@ -67,7 +67,7 @@ func TestEveryTruncation(t *testing.T) {
 }
 
 func truncate(t *testing.T, path string) {
-	w := start(t, dpi.Options{Timeout: 5 * time.Second})
+	w := start(t, dpi.Options{Timeout: 5 * time.Second, Details: true})
 	flows := flowSamples(t, path)
 	o := endure(t, w, &feed{flows: truncations(flows)})
 	s := w.Stats()
@@ -154,9 +154,9 @@ func TestForeignPacketsInAFlow(t *testing.T) {
 	t.Logf("%d flows of %d kinds, %d samples shown, %d rejected", o.flows, len(kinds), s.Shown, s.Rejected)
 }
 
-// TestADeathOfNDPICostsLabelsNotFlows kills the process with the real library in
+// TestH4DeathOfNDPICostsLabelsNotFlows kills the process with the real library in
 // it, in the middle of its work.
-func TestADeathOfNDPICostsLabelsNotFlows(t *testing.T) {
+func TestH4DeathOfNDPICostsLabelsNotFlows(t *testing.T) {
 	w := start(t, dpi.Options{Queue: 64})
 	flow := flowSamples(t, "../testdata/tls12/tls12.pcap")[0]
 	const flows, fatal = 4000, 2000

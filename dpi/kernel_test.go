@@ -178,16 +178,16 @@ func labelsOf(t *testing.T, w *dpi.Worker, src userspace.Source) (l labelsByFlow
 
 // TestKernelAndFileGiveTheSameLabels runs each capture with its own clock through
 // the metering programs and through the Go meter, each before a DPI process of its
-// own, and compares the nine columns flow by flow.
+// own, and compares the nine columns and all details flow by flow.
 func TestKernelAndFileGiveTheSameLabels(t *testing.T) {
 	needNDPI(t)
 	flows, kernel := 0, objects{}
 	for _, path := range captures(t) {
 		for link, list := range load(t, path) {
-			w := start(t, dpi.Options{})
+			w := start(t, dpi.Options{Details: true})
 			m := fileMeter(t, list, w.Sample)
 			want := labelsOf(t, w, w.Wrap(m, m))
-			w = start(t, dpi.Options{})
+			w = start(t, dpi.Options{Details: true})
 			k := kernel.meter(t, link, list, w.Sample)
 			got := labelsOf(t, w, w.Wrap(k, k))
 			got.equal(t, filepath.Base(path), want)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/userspace"
 )
 
 const (
@@ -41,6 +42,7 @@ type process struct {
 	began    time.Time
 	progress atomic.Int64 // ns since began when it last gave a sign of life
 	hung     atomic.Bool
+	deaf     atomic.Bool   // nobody listens to it: Options.Classified has a label
 	dead     chan struct{} // closed when it has ended
 
 	// Of the batches that were written, or begun to be.
@@ -153,6 +155,11 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	// The binary that runs, even where another took its place on disk.
 	p.cmd = exec.Command("/proc/self/exe", w.o.Command...)
 	p.cmd.ExtraFiles = []*os.File{theirs}
+	given := uint8(0)
+	for _, k := range w.files {
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, k.file)
+		given |= 1 << k.kind
+	}
 	p.cmd.Stderr = &p.last
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	err = p.cmd.Start()
@@ -164,6 +171,9 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	release, err := p.greet(worker.Hello{
 		Dissections: uint8(w.o.Dissections),
 		MaxFlows:    uint32(w.o.MaxFlows),
+		Details:     w.o.Details,
+		Labels:      w.o.Classified != nil,
+		Files:       given,
 		Restarted:   restarted,
 	})
 	if err != nil {
@@ -241,6 +251,7 @@ func (p *process) account(err error) {
 	w.mu.Lock()
 	for _, c := range [...]struct{ to, from *uint64 }{
 		{&w.past.Shown, &w.now.Shown}, {&w.past.Rejected, &w.now.Rejected}, {&w.past.Evicted, &w.now.Evicted},
+		{&w.past.Unread, &w.now.Unread},
 	} {
 		*c.to += *c.from
 	}
@@ -275,6 +286,15 @@ func (p *process) alive() { p.progress.Store(int64(time.Since(p.began))) }
 // silent is how long it gave no sign of life.
 func (p *process) silent() time.Duration {
 	return time.Since(p.began) - time.Duration(p.progress.Load())
+}
+
+// announce calls Options.Classified, which may block for as long as it likes:
+// that the process cannot be heard meanwhile is not its silence.
+func (p *process) announce(l *userspace.Label) {
+	p.deaf.Store(true)
+	p.w.o.Classified(l)
+	p.alive()
+	p.deaf.Store(false)
 }
 
 // write writes batches as they come.
@@ -316,7 +336,7 @@ func (p *process) watch() {
 			p.part()
 			return
 		case <-tick.C:
-			if p.sent.Load() != p.acked.Load() && p.silent() > p.w.o.Timeout {
+			if !p.deaf.Load() && p.sent.Load() != p.acked.Load() && p.silent() > p.w.o.Timeout {
 				p.hung.Store(true)
 				p.kill()
 				return

@@ -17,8 +17,15 @@ import (
 // Available tells whether this build holds nDPI.
 func Available() bool { return ndpi.Available() }
 
-// Version is nDPI's release, as in "4.2.0"; empty if it is not Available.
+// Version is nDPI's revision, as in "4.2.0"; empty if it is not Available.
 func Version() string { return ndpi.Version() }
+
+// A Library is the libndpi that this program runs with.
+type Library = ndpi.Library
+
+// Loaded describes the library. The error says that there is none, or that it
+// is not the one that weir was built with.
+func Loaded() (Library, error) { return ndpi.Loaded() }
 
 // Defaults of Options.
 const (
@@ -37,6 +44,15 @@ type Options struct {
 	// DefaultMaxFlows. When it is reached, the one that was fed least recently
 	// is judged by what was seen of it. A flow takes up to 3 KB.
 	MaxFlows int
+	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
+	// label, and what weir reads itself, such as JA4.
+	Details bool
+	// Classified is called with a flow's label as soon as it is known, before the
+	// flow comes out of its Source. It runs where verdicts are received: while it
+	// blocks, no flow gets one. The label is the callee's to keep.
+	Classified func(*userspace.Label)
+	// Files are what the user teaches nDPI.
+	Files Files
 	// Timeout is how long the process may be silent over a batch (some 64 KiB of
 	// samples) before it is ended; 0 is DefaultTimeout.
 	Timeout time.Duration
@@ -85,6 +101,7 @@ type Stats struct {
 	Shown          uint64 // samples that nDPI was shown
 	Rejected       uint64 // samples that could have led nDPI astray
 	Evicted        uint64 // flows judged early, for MaxFlows
+	Unread         uint64 // hellos given up before they were whole, for the bound on their octets (Details)
 	Flows          uint64 // flows that were given an L7
 	FlowsCrashed   uint64 // of these, with reason "engine_crashed"
 	FlowsEvicted   uint64 // of these, with reason "evicted" for the process was late (Lossy)
@@ -106,6 +123,7 @@ type Worker struct {
 	stop   atomic.Pointer[userspace.DPIStopper]
 	closed chan struct{} // by Close
 	ended  chan struct{} // by supervise
+	files  []known
 	// crashed is the verdict over a flow that went down with its process.
 	crashed *userspace.L7
 	// evicted is the verdict over a flow that Lossy did not wait for.
@@ -135,6 +153,9 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	}
 	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
 		crashed: unknown(worker.ReasonEngineCrashed), evicted: unknown(worker.ReasonEvicted)}
+	if w.files, err = readFiles(o.Files); err != nil {
+		return nil, fmt.Errorf("start DPI: %w", err)
+	}
 	w.out.init()
 	err = w.launch(ctx, true)
 	if errors.Is(err, fs.ErrPermission) {
@@ -143,6 +164,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		err = w.launch(ctx, false)
 	}
 	if err != nil {
+		closeFiles(w.files)
 		return nil, err
 	}
 	return w, nil
@@ -167,7 +189,11 @@ func (w *Worker) launch(ctx context.Context, confined bool) error {
 // Close ends the process. Flows that still wait for a verdict come out with
 // reason "engine_crashed", so it is called when all Sources have ended.
 func (w *Worker) Close() error {
-	w.once.Do(func() { close(w.closed) })
+	w.once.Do(func() {
+		close(w.closed)
+		<-w.ended
+		closeFiles(w.files)
+	})
 	<-w.ended
 	return nil
 }
@@ -185,6 +211,7 @@ func (w *Worker) Stats() Stats {
 	s.Shown = w.past.Shown + w.now.Shown
 	s.Rejected = w.past.Rejected + w.now.Rejected
 	s.Evicted = w.past.Evicted + w.now.Evicted
+	s.Unread = w.past.Unread + w.now.Unread
 	return s
 }
 

@@ -130,7 +130,7 @@ func TestEveryFlowGetsItsOwnVerdictInOrder(t *testing.T) {
 	}
 }
 
-func TestACrashCostsLabelsNotFlows(t *testing.T) {
+func TestH4CrashCostsLabelsNotFlows(t *testing.T) {
 	w, _, src := startScript(t, dpi.Options{}, 20000, func(items []item) {
 		items[9999].samples[1] = crashPacket
 	})
@@ -159,7 +159,7 @@ func TestACrashCostsLabelsNotFlows(t *testing.T) {
 	}
 }
 
-func TestAHangIsEndedByTheWatchdog(t *testing.T) {
+func TestH4HangIsEndedByTheWatchdog(t *testing.T) {
 	w, _, src := startScript(t, dpi.Options{Timeout: 400 * time.Millisecond}, 5000, func(items []item) {
 		items[99].samples[0] = hangPacket
 	})
@@ -170,7 +170,24 @@ func TestAHangIsEndedByTheWatchdog(t *testing.T) {
 	}
 }
 
-func TestCrashesAgainAndAgainDoNotHoldUpFlows(t *testing.T) {
+func TestASlowListenerIsNotTakenForAHang(t *testing.T) {
+	const timeout = 400 * time.Millisecond
+	var labelled []uint64
+	o := dpi.Options{Timeout: timeout, Classified: func(l *userspace.Label) {
+		labelled = append(labelled, l.FlowID)
+		time.Sleep(2 * timeout)
+	}}
+	w, _, src := startScript(t, o, 5000, func(items []item) {
+		items[99].samples[0], items[4999].samples[1] = labelPacket, labelPacket
+	})
+	out := drain(t, src)
+	out.inOrder(t, 5000)
+	if s := w.Stats(); s.Hangs+s.Crashes != 0 || s.FlowsCrashed != 0 || !slices.Equal(labelled, []uint64{100, 5000}) {
+		t.Errorf("labels of %v, %+v", labelled, s)
+	}
+}
+
+func TestH4CrashesAgainAndAgainDoNotHoldUpFlows(t *testing.T) {
 	_, _, src := startScript(t, dpi.Options{}, 20000, func(items []item) {
 		for i := range items {
 			items[i].samples[0] = crashPacket
@@ -433,7 +450,7 @@ func children(t testing.TB, pid int) []int {
 	return pids
 }
 
-func TestTheProcessHasNoPrivileges(t *testing.T) {
+func TestH5ProcessHasNoPrivileges(t *testing.T) {
 	w := start(t, dpi.Options{Command: []string{"fake"}})
 	pids := children(t, os.Getpid())
 	if len(pids) != 1 {

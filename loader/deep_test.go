@@ -3,7 +3,6 @@ package loader_test
 import (
 	"encoding/binary"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -39,7 +38,7 @@ func TestHeadersInPageFragmentsAreReadAtTCX(t *testing.T) {
 			w.sendFrame(w.nearSocket, deepFrame(n, 6000))
 		}
 	}
-	time.Sleep(20 * time.Millisecond)
+	arrived(t, c)
 	flows := harvest(t, c)
 	if len(flows) != 3 {
 		t.Errorf("%d flows, want 3", len(flows))

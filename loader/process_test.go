@@ -106,7 +106,7 @@ func (o objects) left() (names []string) {
 	return names
 }
 
-func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
+func TestB1KillingAMeterLeavesNothingBehind(t *testing.T) {
 	w := newWorld(t)
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"="+nearName)
@@ -131,7 +131,8 @@ func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = child.Wait()
-	for deadline := time.Now().Add(time.Second); ; time.Sleep(10 * time.Millisecond) {
+	killed := time.Now()
+	for deadline := killed.Add(time.Second); ; time.Sleep(time.Millisecond) {
 		left := own.left()
 		if len(left) == 0 {
 			break
@@ -140,6 +141,7 @@ func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 			t.Fatalf("left after a second: %q", left)
 		}
 	}
+	gone := time.Since(killed)
 	dev, err := netlink.LinkByName(nearName)
 	if err != nil {
 		t.Fatal(err)
@@ -150,9 +152,10 @@ func TestKillingAMeterLeavesNothingBehind(t *testing.T) {
 	if qdiscs, err := netlink.QdiscList(dev); err != nil || slices.ContainsFunc(qdiscs, func(q netlink.Qdisc) bool { return q.Type() == "clsact" }) {
 		t.Errorf("qdiscs %v, error %v", qdiscs, err)
 	}
+	t.Logf("measured: %d programs, %d maps, %d links gone within %d ms of the kill", len(own.programs), len(own.maps), len(own.links), gone.Milliseconds())
 }
 
-func TestOpeningAndClosingLeaksNoDescriptor(t *testing.T) {
+func TestC6OpeningAndClosingLeaksNothing(t *testing.T) {
 	newWorld(t)
 	o := options()
 	cycle := func() {
@@ -166,12 +169,17 @@ func TestOpeningAndClosingLeaksNoDescriptor(t *testing.T) {
 	}
 	cycle()
 	before := descriptors(t)
-	for range 10 {
+	cycles, goroutines := soak(10, 1000), runtime.NumGoroutine()
+	for range cycles {
 		cycle()
 	}
 	if after := descriptors(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
 	}
+	if after := runtime.NumGoroutine(); after > goroutines {
+		t.Errorf("%d goroutines before, %d after", goroutines, after)
+	}
+	t.Logf("measured: %d times opened and closed: 0 descriptors, 0 goroutines more", cycles)
 }
 
 func descriptors(t *testing.T) int {
@@ -210,7 +218,7 @@ func withCapabilities(t *testing.T, caps []int, f func()) {
 	f()
 }
 
-func TestThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
+func TestH1ThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	o.Direction = loader.DirectionBoth
@@ -227,11 +235,11 @@ func TestThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
 	defer a.Close()
 	c := consumer(t, a, o)
 	w.send(w.farSocket, 3, 2)
-	time.Sleep(20 * time.Millisecond)
+	arrived(t, c)
 	wantFlows(t, harvest(t, c), 3, 2)
 }
 
-func TestAMissingCapabilityIsNamed(t *testing.T) {
+func TestH1MissingCapabilityIsNamed(t *testing.T) {
 	newWorld(t)
 	for _, test := range []struct {
 		caps []int

@@ -213,6 +213,25 @@ func consumer(t *testing.T, a *loader.Attachment, o loader.Options, more ...user
 // harvest detaches and collects all flows, by the port of udpFrame; frames of
 // others than the test, as the kernel's own neighbour discovery, are left out.
 // The ledger must close.
+// arrived waits until frames that were sent have come to the meter: some have, and
+// no more come. On a busy machine the kernel may put their delivery off.
+func arrived(t *testing.T, c *userspace.Consumer) {
+	t.Helper()
+	const interval, quiet = 10 * time.Millisecond, 10
+	last, unchanged := uint64(0), 0
+	for range 500 {
+		time.Sleep(interval)
+		l := c.Ledger()
+		if unchanged++; l.Observed.Packets != last {
+			last, unchanged = l.Observed.Packets, 0
+		}
+		if last > 0 && unchanged >= quiet {
+			return
+		}
+	}
+	t.Fatalf("frames do not arrive: %d so far", last)
+}
+
 func harvest(t *testing.T, c *userspace.Consumer) map[int][]userspace.Flow {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

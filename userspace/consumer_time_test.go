@@ -142,7 +142,8 @@ func TestD2TimeNamespaceMovesNoFlow(t *testing.T) {
 		timesInNamespace(t)
 		return
 	}
-	cmd := exec.Command("unshare", "--time", "--monotonic", strconv.Itoa(ahead), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	// In a child: before Linux 6.3 exec alone did not bring a process into it.
+	cmd := exec.Command("unshare", "--time", "--fork", "--monotonic", strconv.Itoa(ahead), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", timeNamespace, readClock(unix.CLOCK_MONOTONIC)))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v\n%s", cmd.Args, err, out)

@@ -67,7 +67,7 @@ func kernelMeter(t *testing.T, link uint32, cfg *userspace.Config) *bpftest.Mete
 	return bpftest.New(t, bpftest.Options{
 		LinkType: link, Accounting: cfg.Accounting, Statistics: cfg.Statistics, TCPStatistics: cfg.TCPStatistics,
 		IPStatistics: cfg.IPStatistics, TCPEnd: cfg.TCPEnd, SPLT: uint8(cfg.SPLT), Samples: uint8(cfg.Samples),
-		SampleOctets: uint32(cfg.SampleOctets), NoTunnels: !cfg.DecodeTunnels, NoTCX: true, MaxFlows: uint32(cfg.MaxFlows),
+		SampleOctets: uint32(cfg.SampleOctets), NoTunnels: !cfg.DecodeTunnels, MaxFlows: uint32(cfg.MaxFlows),
 		Set: map[string]any{bpf.WeirVarCfgIdleNs: uint64(cfg.IdleTimeout), bpf.WeirVarCfgActiveNs: uint64(cfg.ActiveTimeout)},
 	})
 }
@@ -78,6 +78,12 @@ func metersAgree(t *testing.T, name string, link uint32, cfg userspace.Config, p
 	t.Helper()
 	k := differential.Kernel{Meter: kernelMeter(t, link, &cfg)}
 	defer k.Close()
+	return agreesWith(t, &k, name, link, cfg, p)
+}
+
+// agreesWith is metersAgree with a kernel's meter that has been loaded before.
+func agreesWith(t *testing.T, k *differential.Kernel, name string, link uint32, cfg userspace.Config, p *packets) []bpf.Record {
+	t.Helper()
 	kernel, err := k.Run(p.steps(), 0)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)

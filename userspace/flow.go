@@ -19,27 +19,6 @@ type Flow struct {
 	L7 *L7
 }
 
-// L7 is the verdict of classification over one flow; nfstream's nine columns.
-// Every string is valid UTF-8.
-type L7 struct {
-	ApplicationName         string
-	ApplicationCategoryName string
-	ApplicationIsGuessed    bool
-	// ApplicationConfidence is nDPI's, in numbers that do not depend on its
-	// release: those of 4.2, and behind them what newer ones added. 0 unknown, 1
-	// match by port, 2 match by IP, 3 DPI cache, 4 DPI, 5 partial DPI, 6 partial
-	// DPI from cache, 7 nBPF.
-	ApplicationConfidence uint8
-	RequestedServerName   string
-	ClientFingerprint     string
-	ServerFingerprint     string
-	UserAgent             string
-	ContentType           string
-	// Reason says why there is no label where the classifier failed, as in
-	// "engine_crashed"; empty otherwise.
-	Reason string
-}
-
 // Clone copies the flow, so that the copy stays valid after the iteration.
 func (f *Flow) Clone() *Flow {
 	c := *f

@@ -45,7 +45,7 @@ func (u *rules) merge(record, part *bpf.Record) bpf.Record {
 	a.FlowId, a.Part, a.EndReason = record.FlowId, record.Part, record.EndReason
 	if record.Part > 0 {
 		a.Mac, a.IcmpType, a.IcmpCode = record.Mac, record.IcmpType, record.IcmpCode
-		a.OuterAddr, a.OuterIpVersion = record.OuterAddr, record.OuterIpVersion
+		a.OuterAddr, a.OuterIpVersion, a.TunnelKey = record.OuterAddr, record.OuterIpVersion, record.TunnelKey
 	}
 	return a
 }

@@ -17,7 +17,7 @@ func conversation(random *rand.Rand, n int) []bpf.Packet {
 		list[i] = bpf.Packet{
 			TimeNs: at, Octets: 40 + random.Uint32N(1460), SrcEnd: uint8(random.Uint32N(2)), Ttl: uint8(1 + random.Uint32N(255)),
 			Tos: uint8(random.Uint32N(256)), TcpFlags: uint8(random.Uint32N(256)) &^ tcpRST, Fragment: uint8(random.Uint32N(2)),
-			IcmpType: uint8(i), Mac: [2][6]byte{{byte(i)}}, OuterIpVersion: 4, OuterAddr: [2][16]byte{{byte(i)}},
+			IcmpType: uint8(i), Mac: [2][6]byte{{byte(i)}}, OuterIpVersion: 4, OuterAddr: [2][16]byte{{byte(i)}}, TunnelKey: uint32(i),
 		}
 	}
 	return list
@@ -54,11 +54,11 @@ func TestMergedRecordsAreThoseOfASingleMeter(t *testing.T) {
 
 func TestMergeKeepsTheDirectionOfASplitFlow(t *testing.T) {
 	u := &rules{idleNs: uint64(time.Minute), activeNs: uint64(time.Hour), splt: 3}
-	part := kept(u, []bpf.Packet{{TimeNs: 1, SrcEnd: 1, Octets: 10, Mac: [2][6]byte{{9}}}}, 1<<63)
+	part := kept(u, []bpf.Packet{{TimeNs: 1, SrcEnd: 1, Octets: 10, Mac: [2][6]byte{{9}}, TunnelKey: 9}}, 1<<63)
 	record := kept(u, []bpf.Packet{{TimeNs: 2, SrcEnd: 0, Octets: 20}, {TimeNs: 3, SrcEnd: 1, Octets: 30}}, 7)
 	record.Part = 4
 	got := u.merge(&record, &part)
-	if got.SrcEnd != 0 || got.FlowId != 7 || got.Part != 4 || got.Mac != record.Mac || got.Dir[0].Octets != 20 || got.Dir[1].Octets != 40 {
+	if got.SrcEnd != 0 || got.FlowId != 7 || got.Part != 4 || got.Mac != record.Mac || got.TunnelKey != record.TunnelKey || got.Dir[0].Octets != 20 || got.Dir[1].Octets != 40 {
 		t.Errorf("%+v", got)
 	}
 	if got.SpltDirection != 0b101 || got.SpltSize != [20]uint32{10, 20, 30} {

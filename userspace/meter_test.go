@@ -303,10 +303,10 @@ func TestConfigurationOutOfRangeIsRefused(t *testing.T) {
 	}
 }
 
-// TestMemoryIsFlatInTheLength meters a million packets in a hundred thousand
+// TestA9MemoryIsFlatInTheLength meters a million packets in a hundred thousand
 // flows, of which a few are open at a time, and compares the second half's
 // allocations.
-func TestMemoryIsFlatInTheLength(t *testing.T) {
+func TestA9MemoryIsFlatInTheLength(t *testing.T) {
 	port, left, allocated := uint16(0), 1_000_000, [2]uint64{}
 	source := sourceFunc(func(p *userspace.CapturedPacket) error {
 		if left--; left < 0 {

@@ -54,11 +54,18 @@ func (s segment) packet(tb testing.TB) userspace.CapturedPacket {
 // meterSegments runs the segments through both meters, which must agree.
 func meterSegments(t *testing.T, tcpEnd bool, segments []segment) []bpf.Record {
 	t.Helper()
+	cfg := everything(tcpEnd)
+	return meterSegmentsIn(t, &differential.Kernel{Meter: kernelMeter(t, 1, &cfg)}, cfg, segments)
+}
+
+// meterSegmentsIn is meterSegments with a kernel's meter that has been loaded before.
+func meterSegmentsIn(t *testing.T, k *differential.Kernel, cfg userspace.Config, segments []segment) []bpf.Record {
+	t.Helper()
 	p := &packets{}
 	for _, s := range segments {
 		p.list = append(p.list, s.packet(t))
 	}
-	return metersAgree(t, t.Name(), 1, everything(tcpEnd), p)
+	return agreesWith(t, k, t.Name(), 1, cfg, p)
 }
 
 func mss(octets uint16) []layers.TCPOption {
@@ -98,6 +105,8 @@ func TestHandshakeOfBothEndsIsTimed(t *testing.T) {
 // point where they wrap.
 func TestSequenceNumbersTellLateFromRepeated(t *testing.T) {
 	const start = ^uint32(0) - 149 // 150 octets to the wrap
+	cfg := everything(false)
+	k := &differential.Kernel{Meter: kernelMeter(t, 1, &cfg)}
 	for _, c := range []struct {
 		name                      string
 		offsets                   []uint32 // of segments of 100 octets
@@ -119,7 +128,7 @@ func TestSequenceNumbersTellLateFromRepeated(t *testing.T) {
 			for i, offset := range c.offsets {
 				segments = append(segments, segment{at: time.Duration(i+1) * ms, from: "client", flags: "A", seq: start + offset, payload: 100, window: 1})
 			}
-			d := meterSegments(t, false, segments)[0].Tcp[0]
+			d := meterSegmentsIn(t, k, cfg, segments)[0].Tcp[0]
 			if d.Retransmitted != c.retransmitted || d.OutOfOrder != c.outOfOrder {
 				t.Errorf("%d retransmitted, %d out of order; want %d and %d", d.Retransmitted, d.OutOfOrder, c.retransmitted, c.outOfOrder)
 			}
@@ -198,6 +207,8 @@ func TestConnectionsEnd(t *testing.T) {
 		}, rest...)
 	}
 	const grace = bpf.TCPGrace
+	ending, lasting := everything(true), everything(false)
+	kEnding, kLasting := &differential.Kernel{Meter: kernelMeter(t, 1, &ending)}, &differential.Kernel{Meter: kernelMeter(t, 1, &lasting)}
 	for _, c := range []struct {
 		name     string
 		segments []segment
@@ -215,7 +226,7 @@ func TestConnectionsEnd(t *testing.T) {
 		{"a half-closed connection goes idle", []segment{{from: "client", flags: "FA"}, {at: time.Hour, from: "server", flags: "A"}}, "1:1 1:4"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := reasons(meterSegments(t, true, c.segments)); got != c.want {
+			if got := reasons(meterSegmentsIn(t, kEnding, ending, c.segments)); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 			for i := range c.segments {
@@ -223,7 +234,7 @@ func TestConnectionsEnd(t *testing.T) {
 					return // idle with or without
 				}
 			}
-			if got, want := len(meterSegments(t, false, c.segments)), 1; got != want {
+			if got, want := len(meterSegmentsIn(t, kLasting, lasting, c.segments)), 1; got != want {
 				t.Errorf("%d flows where connections do not end, want %d", got, want)
 			}
 		})
@@ -265,6 +276,7 @@ func TestBoundariesOfConnectionsDoNotDependOnSweeps(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	cfg := everything(true)
 	cfg.IdleTimeout, cfg.ActiveTimeout = 3*time.Second, 20*time.Second
+	k := kernelMeter(t, 1, &cfg)
 	for range 20 {
 		var segments []segment
 		at := time.Duration(0)
@@ -273,7 +285,7 @@ func TestBoundariesOfConnectionsDoNotDependOnSweeps(t *testing.T) {
 			segments = append(segments, segment{at: at, from: []string{"client", "server"}[random.IntN(2)],
 				flags: []string{"S", "SA", "A", "AP", "FA", "FA", "RA"}[random.IntN(7)], seq: random.Uint32N(1000), payload: random.IntN(50)})
 		}
-		k := kernelMeter(t, 1, &cfg)
+		k.Forget()
 		p := &packets{}
 		for _, s := range segments {
 			c := s.packet(t)
@@ -298,7 +310,6 @@ func TestBoundariesOfConnectionsDoNotDependOnSweeps(t *testing.T) {
 		if !slices.Equal(golang.Records, k.Records) {
 			t.Errorf("with sweeps %s, without %s", reasons(k.Records), reasons(golang.Records))
 		}
-		k.Close()
 	}
 }
 

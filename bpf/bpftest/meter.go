@@ -38,7 +38,6 @@ type Options struct {
 	Samples          uint8
 	SampleOctets     uint32 // 0: 1536
 	NoTunnels        bool
-	NoTCX            bool   // without the programs of TCX: loaded in a third of the time
 	RejectAll        bool   // a filter that no frame matches
 	MaxFlows         uint32 // 0: 65,536
 	RingOctets       uint32 // 0: 64 MiB
@@ -129,10 +128,6 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 	delete(spec.Programs, bpf.WeirProgWeirTcxOut)
 	if o.RejectAll {
 		rejectAll(spec.Programs[bpf.WeirProgWeirXdpIn].Instructions)
-	}
-	if o.NoTCX {
-		delete(spec.Programs, bpf.WeirProgWeirTcxIn)
-		delete(spec.Programs, bpf.WeirProgWeirTcxOut)
 	}
 	return spec, nil
 }
@@ -295,3 +290,6 @@ func HoldDeleting(flows *ebpf.Map, key bpf.Key) error {
 
 // Program is a loaded program, for benchmarks.
 func (m *Meter) Program(name string) *ebpf.Program { return m.coll.Programs[name] }
+
+// Map is a map of the loaded object, for what only a test may do to it.
+func (m *Meter) Map(name string) *ebpf.Map { return m.coll.Maps[name] }

@@ -20,7 +20,7 @@ const Batch = 4096
 func DecoderOptions(link uint32, mode bpf.Accounting, noTunnels bool) bpftest.Options {
 	return bpftest.Options{
 		LinkType: link, Accounting: mode, NoTunnels: noTunnels, TCPStatistics: true, IPStatistics: true,
-		NoTCX: true, MaxFlows: 1, RingOctets: 2 << 20,
+		MaxFlows: 1, RingOctets: 2 << 20,
 	}
 }
 

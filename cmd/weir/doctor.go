@@ -47,9 +47,17 @@ func doctorCommand(env *environment) *cli.Command {
 func checkNDPI() loader.Check {
 	if !dpi.Available() {
 		return loader.Check{Name: "nDPI", Detail: "not in this build",
-			Advice: "flows carry no application names; build with cgo and libndpi-dev"}
+			Advice: "flows carry no application names; apt-get install libndpi-dev, then build with CGO_ENABLED=1 and without the tag nodpi"}
 	}
-	return loader.Check{Name: "nDPI", OK: true, Detail: dpi.Version()}
+	return checkLibrary(dpi.Loaded())
+}
+
+func checkLibrary(l dpi.Library, err error) loader.Check {
+	if err != nil {
+		return loader.Check{Name: "nDPI", Detail: fmt.Sprintf("libndpi %s, API %d; this build is for %d.%d, API %d", l.Version, l.API, l.BuiltMajor, l.BuiltMinor, l.BuiltAPI),
+			Advice: "flows cannot be classified: build weir anew, or have the loader find that library"}
+	}
+	return loader.Check{Name: "nDPI", OK: true, Detail: describe(l)}
 }
 
 func checkFilters() loader.Check {

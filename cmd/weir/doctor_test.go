@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/loader"
 )
 
@@ -39,5 +41,16 @@ func TestDoctorsExitCodeFollowsItsFindings(t *testing.T) {
 	}
 	if code, _ := weir(t, "doctor", "everything"); code != exitUsage {
 		t.Errorf("with an argument: exit code %d, want %d", code, exitUsage)
+	}
+}
+
+func TestDoctorTellsALibraryThatWasNotBuiltFor(t *testing.T) {
+	l := dpi.Library{Version: "4.8.0", API: 9000, BuiltMajor: 4, BuiltMinor: 2, BuiltAPI: 8668}
+	c := checkLibrary(l, errors.New("not that one"))
+	if c.OK || c.Advice == "" || !strings.Contains(c.Detail, "4.8.0, API 9000") || !strings.Contains(c.Detail, "4.2, API 8668") {
+		t.Errorf("%+v", c)
+	}
+	if c := checkLibrary(l, nil); !c.OK || c.Detail != "4.8.0, API 9000" {
+		t.Errorf("%+v", c)
 	}
 }

@@ -357,6 +357,25 @@ func TestLiveFlowsCarryLabels(t *testing.T) {
 	}
 }
 
+func TestALiveLabelComesWhileTheFlowLasts(t *testing.T) {
+	if !dpi.Available() {
+		t.Log("this build holds no nDPI")
+		return
+	}
+	w := newWire(t)
+	p := w.attach(t, "-o", "ndjson:-?events=label")
+	w.play(t, http1)
+	// No flow ends before the interrupt: what is read now is a label.
+	line, err := bufio.NewReader(p.out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, `{"event": "label"`) || !strings.Contains(line, `"application_name": "`) {
+		t.Errorf("the first line is %q, %v; want a label", line, err)
+	}
+	p.interrupt(t)
+	if code, _, said := p.end(t); code != exitComplete {
+		t.Errorf("exit code %d, want 0: %s", code, said)
+	}
+}
+
 func TestASecondMeterIsToldOfTheFirst(t *testing.T) {
 	w := newWire(t)
 	first := w.attach(t, "-o", "csv:-")
@@ -377,7 +396,7 @@ func TestASecondMeterIsToldOfTheFirst(t *testing.T) {
 	}
 }
 
-func TestALiveReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
+func TestC3LiveReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "-o", "ndjson:-", "--idle-timeout", "50ms", "--dissections", "0")
 	w.play(t, http1)
@@ -409,7 +428,7 @@ func TestTheDurationEndsALiveRun(t *testing.T) {
 	}
 }
 
-func TestAKilledMeterLeavesNothing(t *testing.T) {
+func TestB1KilledMeterLeavesNothing(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "--direction", "both", "-o", "csv:"+os.DevNull)
 	kernel := objects(t, p.Process.Pid)

@@ -27,6 +27,7 @@ type meterRun struct {
 	say      speaker
 	outputs  *outputs
 	worker   *dpi.Worker // nil without DPI
+	labels   *labels     // nil where none are wanted
 	source   userspace.Source
 	duration time.Duration // 0: until the input ends
 	// finish, where there is one, says what became of the input and completes
@@ -59,8 +60,15 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 	if r.settings.dissections.n == 0 {
 		return options, nil
 	}
+	o := dpi.Options{
+		Dissections: r.settings.dissections.n, Details: r.settings.full(), Files: r.settings.files,
+		MaxFlows: r.settings.l7Flows.n, Lossy: live,
+	}
+	if r.labels = newLabels(r.outputs, live); r.labels != nil {
+		o.Classified = r.labels.take
+	}
 	var err error
-	r.worker, err = dpi.Start(ctx, dpi.Options{Dissections: r.settings.dissections.n, Lossy: live})
+	r.worker, err = dpi.Start(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w; --dissections 0 does without nDPI", err)
 	}
@@ -79,10 +87,11 @@ func (r *meterRun) meter(m meter) {
 
 // close gives up what was opened, for a run that does not come to its end.
 func (r *meterRun) close() {
-	r.outputs.close()
 	if r.worker != nil {
 		r.worker.Close()
 	}
+	r.labels.close()
+	r.outputs.close()
 }
 
 // run meters until the input ends or something ends it, and tells how it went.
@@ -100,11 +109,12 @@ func (r *meterRun) run(ctx context.Context) error {
 	if err := r.attend(done, drain); err != nil {
 		return err
 	}
-	if written := r.outputs.close(); r.pinned != nil && written {
-		r.pinned.confirmAll(r.outputs)
-	}
 	if r.worker != nil {
 		r.worker.Close()
+	}
+	r.labels.close()
+	if written := r.outputs.close(); r.pinned != nil && written {
+		r.pinned.confirmAll(r.outputs)
 	}
 	return r.conclude()
 }
@@ -261,8 +271,8 @@ func (r *meterRun) tellDPI() {
 	if s.SamplesDropped > 0 {
 		r.say.note("%d packets were not shown to nDPI, which could not keep up", s.SamplesDropped)
 	}
-	r.say.detail("nDPI %s was shown %d packets, kept from %d, gave %d labels; early for want of room: %d; confined: %v",
-		s.Release, s.Shown, s.Rejected, s.Flows, s.Evicted, s.Confined)
+	r.say.detail("nDPI %s was shown %d packets, kept from %d, gave %d labels; early for want of room: %d; hellos given up: %d; confined: %v",
+		s.Release, s.Shown, s.Rejected, s.Flows, s.Evicted, s.Unread, s.Confined)
 }
 
 // worst is the error that the exit code is taken from. The others have been

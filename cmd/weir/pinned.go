@@ -103,7 +103,7 @@ func consumeCommand(env *environment) *cli.Command {
 		UsageText: "weir consume [OPTIONS] --pin DIR",
 		Description: "Reads what weir attach --pin has started, by its options, until it is interrupted; metering goes on.\n" +
 			"Needs no privilege but to read DIR. One process at a time reads a meter.",
-		Flags: append(s.outputFlags(), pinFlag(s, "read the meter in `DIR`; outputs are appended to"),
+		Flags: append(append(s.labelFlags(), s.outputFlags()...), pinFlag(s, "read the meter in `DIR`; outputs are appended to"),
 			&cli.GenericFlag{Name: "duration", Value: &duration, Category: categoryAttachment,
 				Usage: "end after `DURATION` (default: when interrupted)"}),
 		Action: func(c *cli.Context) error {
@@ -125,6 +125,9 @@ func openPinned(c *cli.Context, env *environment, s *settings, access loader.Acc
 	}
 	defer func() { err = worst(err, a.Close()) }()
 	s.follow(userspace.Config(a.Pinned().Config))
+	if err := s.checkLabels(c.Command.Name); err != nil {
+		return err
+	}
 	r, err := newMeterRun(env, s)
 	if err != nil {
 		return err
@@ -140,7 +143,7 @@ func detachCommand(env *environment) *cli.Command {
 		UsageText: "weir detach [OPTIONS] --pin DIR",
 		Description: "Detaches, closes what is open, writes the flows, and removes the pins once they are written.\n" +
 			"Needs the privilege that weir attach needs.",
-		Flags: append(s.outputFlags(), pinFlag(s, "end the meter in `DIR`; outputs are appended to"),
+		Flags: append(append(s.labelFlags(), s.outputFlags()...), pinFlag(s, "end the meter in `DIR`; outputs are appended to"),
 			&cli.BoolFlag{Name: "discard", Category: categoryAttachment,
 				Usage: "give up what the meter holds, as of another build of weir"}),
 		Action: func(c *cli.Context) error {

@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -153,7 +155,7 @@ func TestD5TimesThatWereClampedAreTold(t *testing.T) {
 	}
 }
 
-func TestSeveralFilesAreOneInput(t *testing.T) {
+func TestE9SeveralFilesAreOneInput(t *testing.T) {
 	code, f := weir(t, "replay", "-o", "csv:-", "--dissections", "0", http1, http1)
 	if code != exitComplete {
 		t.Fatalf("exit code %d: %s", code, f.err.String())
@@ -185,6 +187,56 @@ func table(t *testing.T, content []byte) (rows []map[string]string) {
 	return rows
 }
 
+// Of a thousand files a hundred are damaged: each of these is named, and what is
+// whole is complete.
+func TestE9DamagedFilesAmongManyAreNamed(t *testing.T) {
+	whole := read(t, http1)
+	dir := t.TempDir()
+	const files, every = 1000, 10
+	args, damaged := []string{"replay", "-o", "csv:-", "--dissections", "0"}, []string{}
+	for n := range files {
+		path, content := fmt.Sprintf("%s/%04d.pcap", dir, n), whole
+		if n%every == 3 {
+			content, damaged = whole[:24+n], append(damaged, path)
+		}
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
+	}
+	code, f := weir(t, args...)
+	if code != exitDamaged {
+		t.Errorf("exit code %d, want %d", code, exitDamaged)
+	}
+	said := f.err.String()
+	for _, path := range damaged {
+		if !strings.Contains(said, path+": damaged at byte") {
+			t.Errorf("%s is not named", path)
+		}
+	}
+	if want := fmt.Sprintf("files: %d, read to their end: %d", files, files-len(damaged)); !strings.Contains(said, want) {
+		t.Errorf("stderr lacks %q", want)
+	}
+	packets := 0
+	for _, row := range table(t, f.out.Bytes()) {
+		n, _ := strconv.Atoi(row["bidirectional_packets"])
+		packets += n
+	}
+	_, one := weir(t, "replay", "-q", "-o", "csv:-", "--dissections", "0", http1)
+	each := 0
+	for _, row := range table(t, one.out.Bytes()) {
+		n, _ := strconv.Atoi(row["bidirectional_packets"])
+		each += n
+	}
+	if least := each * (files - len(damaged)); packets < least {
+		t.Errorf("%d packets, want those of the whole files, %d, or more", packets, least)
+	}
+	if t.Failed() {
+		t.Log(said[:min(len(said), 2000)])
+	}
+	t.Logf("measured: %d files, %d of them damaged and named, exit code %d, the rest complete", files, len(damaged), code)
+}
+
 func TestTwoOutputsGetTheSameFlows(t *testing.T) {
 	dir := t.TempDir()
 	code, f := weir(t, "replay", http1, "-o", dir+"/a.csv", "-o", "ndjson:"+dir+"/b,c", "-o", "table:-")
@@ -202,7 +254,7 @@ func TestTwoOutputsGetTheSameFlows(t *testing.T) {
 	}
 }
 
-func TestAFullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
+func TestG1FullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		code int

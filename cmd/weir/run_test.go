@@ -78,7 +78,7 @@ func wait(t *testing.T, ended chan error) error {
 	}
 }
 
-func TestASignalDrains(t *testing.T) {
+func TestC1SignalDrains(t *testing.T) {
 	for name, signal := range map[string]os.Signal{"interrupt": unix.SIGINT, "terminate": unix.SIGTERM} {
 		t.Run(name, func(t *testing.T) {
 			f, source := newFake(), newEndless()
@@ -95,7 +95,7 @@ func TestASignalDrains(t *testing.T) {
 	}
 }
 
-func TestASecondSignalLeavesAtOnceAndSaysWhatIsAbandoned(t *testing.T) {
+func TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned(t *testing.T) {
 	f, source := newFake(), newEndless()
 	source.ledger.Open = userspace.Count{Packets: 7, Octets: 700}
 	defer close(source.drained)

@@ -29,7 +29,7 @@ func schemaCommand(env *environment) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
 			}
-			fields := feature.Schema(feature.Options{Statistics: true, TCP: true, IP: true, SPLT: splt.n, L7: true, Tunnels: true})
+			fields := feature.Schema(feature.Options{Statistics: true, TCP: true, IP: true, SPLT: splt.n, L7: true, L7Full: true, Tunnels: true})
 			if format.picked == "json" {
 				return printJSON(env.stdout, fields)
 			}
@@ -47,13 +47,16 @@ func printJSON(w io.Writer, v any) error {
 
 func printSchema(w io.Writer, fields []feature.Field) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "COLUMN\tTYPE\tUNIT\tGROUP\tDEFINITION")
+	fmt.Fprintln(t, "COLUMN\tTYPE\tUNIT\tGROUP\tNDPI\tDEFINITION")
 	for _, f := range fields {
-		unit := f.Unit
-		if unit == "" {
-			unit = "-"
-		}
-		fmt.Fprintln(t, strings.Join([]string{f.Name, f.Type, unit, f.Group, f.Definition}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{f.Name, f.Type, orDash(f.Unit), f.Group, orDash(f.Learnt), f.Definition}, "\t"))
 	}
 	return ignoreGone(t.Flush())
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
 }

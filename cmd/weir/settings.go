@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,6 +24,9 @@ type settings struct {
 	accounting  choice
 	splt        number
 	dissections number
+	l7          choice
+	l7Flows     number
+	files       dpi.Files
 	octets      number
 	maxFlows    number
 	maxLoss     percentage
@@ -44,6 +48,8 @@ func newSettings() *settings {
 		accounting:  choice{words: []string{"link", "ip", "transport", "payload"}, picked: "link"},
 		splt:        number{max: bpf.SPLTMax},
 		dissections: number{max: 255, n: dpi.DefaultDissections},
+		l7:          choice{words: []string{"basic", "full"}, picked: "basic"},
+		l7Flows:     number{min: 1, max: 1 << 24, n: dpi.DefaultMaxFlows},
 		octets:      number{min: 64, max: userspace.SampleOctetsRing, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 	}
@@ -56,13 +62,13 @@ const (
 
 // flags are the flags that set s. Some are read back by read.
 func (s *settings) flags() []cli.Flag {
-	return slices.Concat(s.flowFlags(), s.outputFlags())
+	return slices.Concat(s.flowFlags(), s.labelFlags(), s.outputFlags())
 }
 
 func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
-			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; may be repeated (default: a table on a terminal, else ndjson)"},
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
 			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not written"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: categoryOutput,
@@ -103,6 +109,16 @@ func (s *settings) flowFlags() []cli.Flag {
 	}
 }
 
+// labelFlags are of classification, and need not be as the meter was started.
+func (s *settings) labelFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
+			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
+		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
+			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
+	}, fileFlags(&s.files)...)
+}
+
 // read takes over what the flags do not set themselves, and refuses what does
 // not go together.
 func (s *settings) read(c *cli.Context) error {
@@ -120,6 +136,22 @@ func (s *settings) read(c *cli.Context) error {
 	config := s.config()
 	if err := config.Validate(); err != nil {
 		return &usageError{c.Command.Name, err}
+	}
+	return s.checkLabels(c.Command.Name)
+}
+
+// checkLabels refuses what needs classification where there is none.
+func (s *settings) checkLabels(command string) error {
+	const without = ": flows are not classified with --dissections 0, or in a build without nDPI"
+	switch {
+	case s.dissections.n > 0:
+		return nil
+	case s.full():
+		return &usageError{command, errors.New("--l7 full" + without)}
+	case wantsLabels(s.outputs):
+		return &usageError{command, errors.New("?events=label" + without)}
+	case s.files != (dpi.Files{}):
+		return &usageError{command, errors.New("--ndpi-…" + without)}
 	}
 	return nil
 }
@@ -151,6 +183,11 @@ func (s *settings) follow(c userspace.Config) {
 	if dpi.Available() {
 		s.dissections.n = c.Samples
 	}
+}
+
+// wantsLabels tells whether one of the outputs is to get labels.
+func wantsLabels(specs []string) bool {
+	return slices.ContainsFunc(specs, func(spec string) bool { return strings.Contains(spec, "?events=") })
 }
 
 // checkOutputs refuses outputs that do not exist, or would mix.
@@ -189,6 +226,9 @@ func (s *settings) config() userspace.Config {
 	}
 }
 
+// full tells whether all that classification learns is asked for.
+func (s *settings) full() bool { return s.l7.picked == "full" }
+
 func (s *settings) columns() []feature.Column {
 	return feature.Columns(feature.Options{
 		Statistics: s.statistics,
@@ -196,6 +236,7 @@ func (s *settings) columns() []feature.Column {
 		IP:         s.ip,
 		SPLT:       s.splt.n,
 		L7:         s.dissections.n > 0,
+		L7Full:     s.full(),
 		Tunnels:    s.tunnels,
 	})
 }

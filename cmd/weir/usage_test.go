@@ -102,7 +102,7 @@ func TestTheWorkerIsHidden(t *testing.T) {
 }
 
 func TestSchemaListsEveryColumn(t *testing.T) {
-	want := feature.Schema(feature.Options{Statistics: true, TCP: true, IP: true, SPLT: 3, L7: true, Tunnels: true})
+	want := feature.Schema(feature.Options{Statistics: true, TCP: true, IP: true, SPLT: 3, L7: true, L7Full: true, Tunnels: true})
 	code, f := weir(t, "schema", "--splt", "3", "--format", "json")
 	var got []feature.Field
 	if err := json.Unmarshal(f.out.Bytes(), &got); err != nil || code != exitComplete {

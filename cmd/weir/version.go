@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
 )
 
@@ -20,7 +21,12 @@ func versionCommand(env *environment) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
 			}
-			_, err := fmt.Fprintf(env.stdout, "weir %s\nnDPI %s\n%s %s/%s\n", release(), ndpiRelease(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			layout, err := bpf.LayoutHash()
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(env.stdout, "weir %s\nnDPI %s\nmetering programs %s\nlayout %s\n%s %s/%s\n",
+				release(), ndpiRelease(), bpf.ObjectHash(), layout, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return ignoreGone(err)
 		},
 	}
@@ -54,5 +60,13 @@ func ndpiRelease() string {
 	if !dpi.Available() {
 		return "none: " + dpi.ErrNotAvailable.Error()
 	}
-	return dpi.Version()
+	l, err := dpi.Loaded()
+	if err != nil {
+		return fmt.Sprintf("%s; it cannot be used: %v", describe(l), err)
+	}
+	return describe(l)
 }
+
+// describe names the library and the number by which its builds tell themselves
+// apart.
+func describe(l dpi.Library) string { return fmt.Sprintf("%s, API %d", l.Version, l.API) }

@@ -1,3 +1,5 @@
+//go:build cgo && !nodpi
+
 package ndpi
 
 import "testing"
@@ -44,7 +46,7 @@ func TestBareIsAsGoodAsThePacket(t *testing.T) {
 
 func verdictOf(m *Module, f Flow) [5]string {
 	var r Result
-	m.Finish(f, &r)
+	m.Finish(f, &r, nil)
 	return [5]string{string(r.ApplicationName), string(r.CategoryName), string(r.ServerName), string(r.UserAgent), string(r.ContentType)}
 }
 

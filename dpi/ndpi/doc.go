@@ -1,7 +1,12 @@
-// Package ndpi is libndpi, 4.2 and newer, as far as weir uses it: a detection
+// Package ndpi is libndpi, 4.2 to 5.x, as far as weir uses it: a detection
 // module is shown the first packets of a flow and gives a verdict over it. It
 // runs in weir's DPI process only (package worker), since it is C on bytes that
 // strangers wrote.
+//
+// The C shim is in three files over shim.h: module.c (the library and its
+// modules), flow.c (a flow under inspection) and details.c (what is kept of it
+// beside the label). What differs between releases of the library is in
+// release.h, chosen by the version in the library's header.
 //
 // Without cgo, or with the build tag nodpi, the package builds but is not
 // Available.
@@ -41,4 +46,35 @@ type Result struct {
 	ServerFingerprint []byte // JA3S, HASSH of the server
 	UserAgent         []byte
 	ContentType       []byte
+}
+
+// Details are what else the library learnt of a flow. Texts are as a Result's;
+// 0 and empty is what it did not learn, or its release does not tell.
+type Details struct {
+	Risks                uint64 // bits, named by Module.Risks
+	RiskScore            uint16
+	Breed                []byte
+	TLSVersion           uint16 // as on the wire
+	TLSCipher            uint16
+	JA4                  []byte // since 4.10
+	ALPNOffered          []byte // since 4.6, as ALPNChosen
+	ALPNChosen           []byte
+	CertificateIssuer    []byte
+	CertificateSubject   []byte
+	CertificateNotBefore uint32 // seconds since 1970
+	CertificateNotAfter  uint32
+	CertificateSHA1      []byte // octets
+	HTTPMethod           []byte
+	HTTPURL              []byte
+	HTTPStatus           uint16
+	HTTPServer           []byte // since 4.6
+	HTTPRequestType      []byte
+	OperatingSystem      []byte
+	SSHClient            []byte
+	SSHServer            []byte
+	HASSH                []byte
+	HASSHServer          []byte
+	DHCPFingerprint      []byte
+	DHCPClass            []byte
+	BitTorrentHash       []byte // octets
 }

@@ -11,6 +11,8 @@ package ndpi
 #cgo nocallback weir_ndpi_bare
 #cgo noescape weir_ndpi_finish
 #cgo nocallback weir_ndpi_finish
+#cgo noescape weir_ndpi_report
+#cgo nocallback weir_ndpi_report
 #include <stdlib.h>
 #include "ndpi_shim.h"
 */
@@ -28,8 +30,25 @@ import (
 // Available tells whether this build holds nDPI.
 func Available() bool { return true }
 
-// Version is the release of the library that is loaded, as in "4.2.0".
+// Version is the revision of the library that is loaded, as in "4.2.0".
 func Version() string { return C.GoString(C.weir_ndpi_version()) }
+
+// Loaded describes the library that is loaded. The error says that it is not the
+// one that weir was built with.
+func Loaded() (Library, error) {
+	var major, minor C.int
+	C.weir_ndpi_release_built(&major, &minor)
+	l := Library{
+		Version: Version(), API: uint16(C.weir_ndpi_api_loaded()),
+		BuiltMajor: int(major), BuiltMinor: int(minor), BuiltAPI: uint16(C.weir_ndpi_api_built()),
+		ClientsAreJA4: C.weir_ndpi_malicious_clients_are_ja4() != 0,
+	}
+	if C.weir_ndpi_matches() != 0 {
+		return l, nil
+	}
+	return l, fmt.Errorf("nDPI: the library that is loaded (%s, API %d) is not the one that weir was built with (%d.%d, API %d): build weir anew, or have the loader find that one",
+		l.Version, l.API, l.BuiltMajor, l.BuiltMinor, l.BuiltAPI)
+}
 
 // modules serialises making and destroying modules, which write to variables
 // that all of them share.
@@ -44,30 +63,109 @@ type Module struct {
 	arena []byte
 	p     unsafe.Pointer
 	r     C.struct_weir_ndpi_result
+	d     C.struct_weir_ndpi_details
+	risks []string // by bit
 }
 
 // A Flow is one flow under inspection; nil is one that no packet was seen of.
 // It belongs to its Module, and ends with Finish.
 type Flow = *C.struct_weir_ndpi_flow
 
-// Open makes a module with nDPI's defaults and all its protocols.
-func Open() (*Module, error) {
-	if C.weir_ndpi_matches() == 0 {
-		return nil, fmt.Errorf("open nDPI: the library that is loaded (%s) is not the one that weir was built with; build weir anew, or install that one", Version())
+// Open makes a module with nDPI's defaults, all its protocols and the user's
+// files.
+func Open(files Files) (*Module, error) {
+	if _, err := Loaded(); err != nil {
+		return nil, fmt.Errorf("open %w", err)
 	}
-	modules.Lock()
-	defer modules.Unlock()
-	m := C.weir_ndpi_open()
-	if m == nil {
-		return nil, errors.New("open nDPI: no memory for a detection module (about 6 MB)")
+	m, err := openModule(files)
+	if err != nil {
+		return nil, fmt.Errorf("open nDPI: %w", err)
 	}
 	p := C.malloc(PacketMax)
 	if p == nil {
 		C.weir_ndpi_close(m)
 		return nil, errors.New("open nDPI: no memory for a packet")
 	}
-	return &Module{m: m, p: p, arena: unsafe.Slice((*byte)(p), PacketMax)}, nil
+	return &Module{m: m, p: p, arena: unsafe.Slice((*byte)(p), PacketMax), risks: names(func(i C.int) *C.char { return C.weir_ndpi_risk_name(i) })}, nil
 }
+
+func openModule(files Files) (*C.struct_weir_ndpi, error) {
+	modules.Lock()
+	defer modules.Unlock()
+	f := (*C.struct_weir_ndpi_files)(C.calloc(1, C.sizeof_struct_weir_ndpi_files))
+	if f == nil {
+		return nil, errors.New("no memory")
+	}
+	defer C.free(unsafe.Pointer(f))
+	for _, path := range [...]struct {
+		to   **C.char
+		name string
+	}{
+		{&f.protocols, files.Protocols}, {&f.categories, files.Categories}, {&f.risk_domains, files.RiskDomains},
+		{&f.malicious_clients, files.MaliciousClients}, {&f.malicious_certificates, files.MaliciousCertificates},
+	} {
+		if path.name != "" {
+			*path.to = C.CString(path.name)
+			defer C.free(unsafe.Pointer(*path.to))
+		}
+	}
+	var trouble C.int
+	if m := C.weir_ndpi_open(f, &trouble); m != nil {
+		return m, nil
+	}
+	return nil, troubleOf(trouble)
+}
+
+// troubleOf is why weir_ndpi_open gave no module.
+func troubleOf(number C.int) error {
+	switch number {
+	case C.WEIR_NDPI_NOT_READY:
+		return errors.New("the library does not come to an end of its preparations")
+	case C.WEIR_NDPI_BAD_PROTOCOLS:
+		return errors.New("the library does not take the file of protocols")
+	case C.WEIR_NDPI_BAD_CATEGORIES:
+		return errors.New("the library does not take the file of categories")
+	case C.WEIR_NDPI_BAD_RISK_DOMAINS:
+		return errors.New("the library does not take the file of risky domains")
+	case C.WEIR_NDPI_BAD_CLIENTS:
+		return errors.New("the library does not take the file of malicious clients")
+	case C.WEIR_NDPI_BAD_CERTIFICATES:
+		return errors.New("the library does not take the file of malicious certificates")
+	default:
+		return errors.New("no memory for a detection module (about 6 MB)")
+	}
+}
+
+// names gathers names by number, up to the first that is none.
+func names(of func(C.int) *C.char) (list []string) {
+	for i := C.int(0); ; i++ {
+		name := of(i)
+		if name == nil {
+			return list
+		}
+		list = append(list, C.GoString(name))
+	}
+}
+
+// Protocols lists what the module knows, in the library's order, the user's
+// included.
+func (m *Module) Protocols() (list []Protocol) {
+	var p C.struct_weir_ndpi_protocol
+	for i := range C.int(C.WEIR_NDPI_PROTOCOLS_MAX) {
+		if C.weir_ndpi_protocol(m.m, i, &p) != 0 {
+			list = append(list, Protocol{string(text(p.name[:])), string(text(p.category[:])), string(text(p.breed[:]))})
+		}
+	}
+	return list
+}
+
+// Categories lists the names of categories by number.
+func (m *Module) Categories() []string {
+	return names(func(i C.int) *C.char { return C.weir_ndpi_category_name(m.m, i) })
+}
+
+// Risks lists the names of risks by their bit.
+func (m *Module) Risks() []string { return m.risks }
 
 // Close gives the module's memory back. Flows that are not finished leak.
 func (m *Module) Close() {
@@ -105,9 +203,29 @@ func (m *Module) Bare(f Flow, packet []byte, wire uint32, timeMs uint64, against
 }
 
 // Finish ends the inspection of the flow, with a guess where nothing was found,
-// and fills in r. The flow is gone then.
-func (m *Module) Finish(f Flow, r *Result) {
-	C.weir_ndpi_finish(m.m, f, &m.r)
+// and fills in r, and d unless it is nil. The flow is gone then.
+func (m *Module) Finish(f Flow, r *Result, d *Details) {
+	if d == nil {
+		C.weir_ndpi_finish(m.m, f, &m.r, nil)
+	} else {
+		C.weir_ndpi_finish(m.m, f, &m.r, &m.d)
+		m.details(d)
+	}
+	m.result(r)
+}
+
+// Report fills in what is known of the flow so far.
+func (m *Module) Report(f Flow, r *Result, d *Details) {
+	if d == nil {
+		C.weir_ndpi_report(m.m, f, &m.r, nil)
+	} else {
+		C.weir_ndpi_report(m.m, f, &m.r, &m.d)
+		m.details(d)
+	}
+	m.result(r)
+}
+
+func (m *Module) result(r *Result) {
 	r.Guessed = m.r.guessed != 0
 	r.Confidence = uint8(m.r.confidence)
 	r.ApplicationName = text(m.r.application_name[:])
@@ -118,6 +236,44 @@ func (m *Module) Finish(f Flow, r *Result) {
 	r.UserAgent = text(m.r.user_agent[:])
 	r.ContentType = text(m.r.content_type[:])
 }
+
+func (m *Module) details(d *Details) {
+	c := &m.d
+	*d = Details{
+		Risks:                uint64(c.risks),
+		RiskScore:            uint16(c.risk_score),
+		Breed:                text(c.breed[:]),
+		TLSVersion:           uint16(c.tls_version),
+		TLSCipher:            uint16(c.tls_cipher),
+		JA4:                  text(c.ja4[:]),
+		ALPNOffered:          text(c.alpn_offered[:]),
+		ALPNChosen:           text(c.alpn_chosen[:]),
+		CertificateIssuer:    text(c.certificate_issuer[:]),
+		CertificateSubject:   text(c.certificate_subject[:]),
+		CertificateNotBefore: uint32(c.certificate_not_before),
+		CertificateNotAfter:  uint32(c.certificate_not_after),
+		HTTPMethod:           text(c.http_method[:]),
+		HTTPURL:              text(c.http_url[:]),
+		HTTPStatus:           uint16(c.http_status),
+		HTTPServer:           text(c.http_server[:]),
+		HTTPRequestType:      text(c.http_request_content_type[:]),
+		OperatingSystem:      text(c.operating_system[:]),
+		SSHClient:            text(c.ssh_client[:]),
+		SSHServer:            text(c.ssh_server[:]),
+		HASSH:                text(c.hassh[:]),
+		HASSHServer:          text(c.hassh_server[:]),
+		DHCPFingerprint:      text(c.dhcp_fingerprint[:]),
+		DHCPClass:            text(c.dhcp_class[:]),
+	}
+	if c.has_certificate_sha1 != 0 {
+		d.CertificateSHA1 = octets(c.certificate_sha1[:])
+	}
+	if c.has_bittorrent_hash != 0 {
+		d.BitTorrentHash = octets(c.bittorrent_hash[:])
+	}
+}
+
+func octets(c []C.uint8_t) []byte { return unsafe.Slice((*byte)(unsafe.Pointer(&c[0])), len(c)) }
 
 // text is the octets before the first 0, less those that are not UTF-8.
 func text(c []C.char) []byte {

@@ -2,10 +2,18 @@
 
 package ndpi
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Available tells whether this build holds nDPI.
 func Available() bool { return false }
+
+// Loaded returns an error: this build holds no nDPI.
+func Loaded() (Library, error) { return Library{}, errMissing }
+
+var errMissing = errors.New("this weir was built without nDPI: build with cgo, libndpi-dev and without the tag nodpi")
 
 // Version is empty: this build holds no nDPI.
 func Version() string { return "" }
@@ -17,9 +25,16 @@ type Module struct{}
 type Flow = *struct{}
 
 // Open returns an error that says how to get a build with nDPI.
-func Open() (*Module, error) {
-	return nil, errors.New("open nDPI: this weir was built without it; build with cgo, libndpi-dev and without the tag nodpi")
-}
+func Open(Files) (*Module, error) { return nil, fmt.Errorf("open nDPI: %w", errMissing) }
+
+// Protocols lists nothing.
+func (*Module) Protocols() []Protocol { return nil }
+
+// Categories lists nothing.
+func (*Module) Categories() []string { return nil }
+
+// Risks lists nothing.
+func (*Module) Risks() []string { return nil }
 
 // Close does nothing.
 func (*Module) Close() {}
@@ -30,5 +45,8 @@ func (*Module) Feed(*Flow, []byte, uint32, uint64) State { return Rejected }
 // Bare does nothing.
 func (*Module) Bare(Flow, []byte, uint32, uint64, bool) {}
 
-// Finish leaves r as it is.
-func (*Module) Finish(Flow, *Result) {}
+// Finish leaves r and d as they are.
+func (*Module) Finish(Flow, *Result, *Details) {}
+
+// Report leaves r and d as they are.
+func (*Module) Report(Flow, *Result, *Details) {}

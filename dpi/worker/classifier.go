@@ -6,8 +6,13 @@ import (
 )
 
 // verdictsPerFlow bounds the verdicts that wait for their flow to close: that
-// many for each flow that may be under inspection.
-const verdictsPerFlow = 16
+// many for each flow that may be under inspection. verdictOctetsMax bounds their
+// octets, and verdictKept what an entry keeps for its next flow.
+const (
+	verdictsPerFlow  = 16
+	verdictOctetsMax = 256 << 20
+	verdictKept      = 512
+)
 
 // A Classifier decides what nDPI is shown, and when it has seen enough. The
 // policy is nfstream's: a flow is inspected until its application is known and
@@ -19,12 +24,22 @@ type Classifier struct {
 	restarted   bool
 	maxLive     int
 	maxFinished int
+	maxOctets   int
+	octets      int // of the verdicts of finished flows
+
+	details bool
+	labels  bool
 
 	flows    map[FlowRef]*entry
 	live     list // under inspection, most recently fed first
 	finished list // with a verdict, latest first
 	spare    *entry
+	readings readings
 	result   ndpi.Result
+	found    ndpi.Details
+	learnt   userspace.L7Details
+	early    []byte // a verdict that is no end
+	label    []byte
 	counts   Ack
 }
 
@@ -32,7 +47,10 @@ type Classifier struct {
 type entry struct {
 	ref        FlowRef
 	flow       ndpi.Flow
+	reading    *reading // nil if nothing was read, or once done
+	begin      beginning
 	samples    uint8
+	known      bool // nDPI needs no more
 	done       bool
 	verdict    []byte // once done
 	prev, next *entry
@@ -44,12 +62,16 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 		module:      m,
 		dissections: max(h.Dissections, 1),
 		restarted:   h.Restarted,
+		details:     h.Details,
+		labels:      h.Labels,
 		maxLive:     int(h.MaxFlows),
 		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
+		maxOctets:   verdictOctetsMax,
 		flows:       make(map[FlowRef]*entry),
 	}
 	c.live.init()
 	c.finished.init()
+	c.readings.list.Init()
 	return c
 }
 
@@ -79,13 +101,18 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		c.live.remove(e)
 		c.live.push(e)
 	}
-	c.turns(e, s)
-	state := c.module.Feed(&e.flow, s.Packet, s.WireLength, s.TimeNs/1e6)
 	e.samples++
-	if state&ndpi.Rejected != 0 {
-		c.counts.Rejected++
-	} else {
-		c.counts.Shown++
+	if c.labels {
+		e.begin.note(s)
+	}
+	state := ndpi.Rejected
+	if !e.known {
+		state = c.show(e, s)
+	}
+	c.inspectItself(e, s)
+	e.known = e.known || state.Done()
+	if state&ndpi.Known != 0 {
+		c.announce(e)
 	}
 	switch {
 	case state&ndpi.Memory != 0:
@@ -94,12 +121,27 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		return true
 	case e.samples >= c.dissections:
 		c.judge(e)
+		if string(c.result.ApplicationName) != unknownName {
+			c.tell(e, e.verdict)
+		}
 		return false
-	case state.Done():
+	case e.known && (e.reading == nil || !e.reading.wants()):
 		c.judge(e)
 		return true
 	}
 	return false
+}
+
+// show shows nDPI a sample.
+func (c *Classifier) show(e *entry, s *userspace.Sample) ndpi.State {
+	c.turns(e, s)
+	state := c.module.Feed(&e.flow, s.Packet, s.WireLength, s.TimeNs/1e6)
+	if state&ndpi.Rejected != 0 {
+		c.counts.Rejected++
+	} else {
+		c.counts.Shown++
+	}
+	return state
 }
 
 // turns shows nDPI that packets without payload came before the sample. They are
@@ -132,7 +174,11 @@ func (c *Classifier) Close(ref FlowRef, b []byte) []byte {
 }
 
 // Counts is what became of the samples so far.
-func (c *Classifier) Counts() Ack { return c.counts }
+func (c *Classifier) Counts() Ack {
+	a := c.counts
+	a.Unread = c.readings.dropped
+	return a
+}
 
 // End gives back what the classifier holds.
 func (c *Classifier) End() {
@@ -153,7 +199,7 @@ func (c *Classifier) open(ref FlowRef) *entry {
 	} else {
 		c.spare = e.next
 	}
-	*e = entry{ref: ref, verdict: e.verdict[:0]}
+	*e = entry{ref: ref, begin: beginning{packets: e.begin.packets[:0]}, verdict: e.verdict[:0]}
 	c.flows[ref] = e
 	c.live.push(e)
 	return e
@@ -161,21 +207,40 @@ func (c *Classifier) open(ref FlowRef) *entry {
 
 // judge ends the inspection of a flow and keeps the verdict.
 func (c *Classifier) judge(e *entry) {
-	if e.flow == nil {
+	switch {
+	case e.flow == nil:
 		e.verdict = appendUnknown(e.verdict[:0], ReasonNotSampled)
-	} else {
-		c.module.Finish(e.flow, &c.result)
-		e.flow = nil
+	case c.details:
+		c.module.Finish(e.flow, &c.result, &c.found)
+		e.verdict = c.appendLearnt(e.verdict[:0], e)
+	default:
+		c.module.Finish(e.flow, &c.result, nil)
 		e.verdict = appendResult(e.verdict[:0], &c.result)
 	}
+	e.flow = nil
 	c.finish(e)
+}
+
+// appendLearnt appends a result with its details. A server name that nDPI does
+// not find, as that of a QUIC hello in pieces in 4.2, is filled in.
+func (c *Classifier) appendLearnt(b []byte, e *entry) []byte {
+	d := c.gather(e)
+	if len(c.result.ServerName) == 0 {
+		c.result.ServerName = []byte(d.TLSServerName)
+	}
+	return appendDetails(appendResult(b, &c.result), d)
 }
 
 func (c *Classifier) finish(e *entry) {
 	c.live.remove(e)
 	e.done = true
+	if e.reading != nil {
+		c.readings.giveBack(e.reading)
+		e.reading = nil
+	}
 	c.finished.push(e)
-	if c.finished.n > c.maxFinished {
+	c.octets += len(e.verdict)
+	for c.finished.n > c.maxFinished || c.octets > c.maxOctets {
 		c.counts.Evicted++
 		c.forget(c.finished.last())
 	}
@@ -184,6 +249,10 @@ func (c *Classifier) finish(e *entry) {
 func (c *Classifier) forget(e *entry) {
 	c.finished.remove(e)
 	delete(c.flows, e.ref)
+	c.octets -= len(e.verdict)
+	if cap(e.verdict) > verdictKept {
+		e.verdict = nil
+	}
 	e.next, c.spare = c.spare, e
 }
 

@@ -4,6 +4,7 @@ package worker
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/weirflow/weir/dpi/ndpi"
@@ -12,7 +13,7 @@ import (
 
 func newClassifier(t testing.TB, h Hello) *Classifier {
 	t.Helper()
-	m, err := ndpi.Open()
+	m, err := ndpi.Open(ndpi.Files{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,23 +21,6 @@ func newClassifier(t testing.TB, h Hello) *Classifier {
 	t.Cleanup(c.End)
 	return c
 }
-
-// udp is a datagram between ports that mean nothing, or to port 53.
-func udp(destination uint16, payload string) []byte {
-	b := make([]byte, 28, 28+len(payload))
-	b[0], b[8], b[9] = 0x45, 64, 17
-	binary.BigEndian.PutUint16(b[2:], uint16(28+len(payload)))
-	copy(b[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
-	binary.BigEndian.PutUint16(b[20:], 40001)
-	binary.BigEndian.PutUint16(b[22:], destination)
-	binary.BigEndian.PutUint16(b[24:], uint16(8+len(payload)))
-	return append(b, payload...)
-}
-
-const (
-	dnsQuery  = "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x07example\x03org\x00\x00\x01\x00\x01"
-	dnsAnswer = "\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x01a\x07example\x03org\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc0\x00\x02\x09"
-)
 
 func (c *Classifier) take(id uint64, number uint8, packet []byte) bool {
 	return c.Sample(&userspace.Sample{FlowID: id, Number: number, TimeNs: 1e9, WireLength: uint32(len(packet)), Packet: packet})
@@ -93,7 +77,7 @@ func TestInspectionEndsAtTheNumberOfDissections(t *testing.T) {
 	}
 }
 
-func TestTheFlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
+func TestH13FlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 3})
 	for _, id := range []uint64{1, 2, 3, 1, 4} { // 2 has to go
 		c.take(id, 0, udp(53, dnsQuery))
@@ -114,13 +98,46 @@ func TestTheFlowFedLeastRecentlyIsJudgedForTheBound(t *testing.T) {
 	}
 }
 
-func TestVerdictsThatAreNotFetchedAreBounded(t *testing.T) {
+func TestH13VerdictsThatAreNotFetchedAreBounded(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 2})
 	for id := range uint64(100) {
 		c.take(id, 0, udp(53, dnsQuery))
 	}
 	if n := len(c.flows); n != 2*verdictsPerFlow {
 		t.Errorf("%d verdicts are kept", n)
+	}
+}
+
+func TestVerdictsThatAreNotFetchedAreBoundedByOctets(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 1000})
+	c.maxOctets = 1000
+	for id := range uint64(100) {
+		c.take(id, 0, udp(53, dnsQuery))
+	}
+	if c.octets > 1000 || c.octets < 900 || c.counts.Evicted != uint64(100-len(c.flows)) {
+		t.Errorf("%d verdicts of %d octets are kept, %d evicted", len(c.flows), c.octets, c.counts.Evicted)
+	}
+	for ref := range c.flows {
+		c.Close(ref, nil)
+	}
+	if c.octets != 0 {
+		t.Errorf("%d octets are left of none", c.octets)
+	}
+}
+
+func TestAFlowThatHasItsVerdictHoldsNoReading(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 20, Details: true})
+	for id := range uint64(100) {
+		c.take(id, 0, udp(53, dnsQuery))
+		if e := c.flows[FlowRef{FlowID: id}]; !e.done || e.reading != nil {
+			t.Fatalf("flow %d: done %v, reading %+v", id, e.done, e.reading)
+		}
+	}
+	if n := len(c.readings.spare); n != 1 {
+		t.Errorf("%d readings were made for one flow at a time", n)
+	}
+	if l7 := c.verdict(t, 99); l7.Details.DNSQuery != "a.example.org" {
+		t.Errorf("%+v", l7.Details)
 	}
 }
 
@@ -157,5 +174,50 @@ func TestClassifyingAllocatesNothingPerFlow(t *testing.T) {
 	})
 	if n > 0 {
 		t.Errorf("%v allocations a flow", n)
+	}
+}
+
+// toSSH is a TCP segment to port 22 without payload.
+func toSSH() []byte {
+	b := udp(22, "\x00\x00\x00\x01\x00\x00\x00\x01\x50\x10\xff\xff")
+	b[9] = protocolTCP
+	copy(b[24:], "\x00\x00\x00\x01\x00\x00\x00\x01\x50\x10\xff\xff\x00\x00\x00\x00")
+	return b
+}
+
+func TestALabelIsToldOnceAndAsSoonAsItIsKnown(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 3, MaxFlows: 10, Labels: true})
+	names := func(id uint64, number uint8, packet []byte) string {
+		c.take(id, number, packet)
+		body := c.Label()
+		if len(body) == 0 {
+			return ""
+		}
+		l, err := ParseLabel(body)
+		if err != nil || l.FlowID != id {
+			t.Fatalf("flow %d: %+v, %v", id, l, err)
+		}
+		return fmt.Sprintf("%s after %d", l.L7.ApplicationName, len(l.Packets))
+	}
+	for i, step := range []struct {
+		id     uint64
+		packet []byte
+		want   string
+	}{
+		{1, udp(53, dnsQuery), "DNS after 1"},
+		{1, answer(), ""},
+		{2, udp(40003, "zzzzzzzz"), ""},
+		{2, udp(40003, "zzzzzzzz"), ""},
+		{2, udp(40003, "zzzzzzzz"), ""}, // the last: Unknown is no label
+		{3, toSSH(), ""},
+		{3, toSSH(), ""},
+		{3, toSSH(), "SSH after 3"}, // a guess by port, when no more come
+	} {
+		if got := names(step.id, uint8(i), step.packet); got != step.want {
+			t.Errorf("step %d: %q, want %q", i, got, step.want)
+		}
+	}
+	if l7 := c.verdict(t, 1); l7.ApplicationName != "DNS" || l7.RequestedServerName != "a.example.org" {
+		t.Errorf("the verdict after a label: %+v", l7)
 	}
 }

@@ -14,6 +14,7 @@
 //	Welcome  ←  version, release of nDPI, or why there is none  once, at first
 //	Sample   →  flow, facts about the packet, the packet
 //	Close    →  flow                  asks for the verdict, and forgets the flow
+//	Label    ←  flow, its first packets, its verdict so far     once for a flow, if asked for
 //	Done     ←  flow                  samples of it are of no more use
 //	Verdict  ←  flow, the verdict     one for each Close, in their order
 //	Ack      ←  octets read so far, counters   after each batch

@@ -16,6 +16,9 @@ const Command = "dpi-worker"
 // ConnFD is the descriptor of the socket in the DPI process.
 const ConnFD = 3
 
+// FilesFD is the descriptor of the first of the user's files.
+const FilesFD = ConnFD + 1
+
 // filesMax is room for what the Go runtime opens of itself.
 const filesMax = 32
 
@@ -46,11 +49,23 @@ func Run(open Opener) int {
 
 // OpenNDPI opens a Classifier on a new detection module.
 func OpenNDPI(h Hello) (Inspector, string, error) {
-	m, err := ndpi.Open()
+	m, err := ndpi.Open(given(h.Files))
 	if err != nil {
 		return nil, ndpi.Version(), err
 	}
 	return NewClassifier(m, h), ndpi.Version(), nil
+}
+
+// given names the user's files by their descriptors.
+func given(bits uint8) (f ndpi.Files) {
+	fd := FilesFD
+	for i, path := range f.Places() {
+		if bits>>i&1 != 0 {
+			*path = fmt.Sprintf("/proc/self/fd/%d", fd)
+			fd++
+		}
+	}
+	return f
 }
 
 // confine gives up what a process can give up for all of its threads; the rest

@@ -12,6 +12,9 @@ import (
 // real one.
 type Inspector interface {
 	Sample(s *userspace.Sample) (done bool)
+	// Label is the body of the Label frame that the last Sample gave rise to;
+	// empty if it did not.
+	Label() []byte
 	Close(ref FlowRef, b []byte) []byte
 	Counts() Ack
 	End()
@@ -151,7 +154,11 @@ func (s *session) frame(kind Kind, body []byte) error {
 		if err := ParseSample(body, &s.sample); err != nil {
 			return err
 		}
-		if s.inspector.Sample(&s.sample) {
+		done := s.inspector.Sample(&s.sample)
+		if label := s.inspector.Label(); len(label) > 0 {
+			s.out = append(appendHeader(s.out, KindLabel, len(label)), label...)
+		}
+		if done {
 			s.done++
 			s.out = AppendFlowFrame(s.out, KindDone, FlowRef{s.sample.FlowID, s.sample.Part})
 		}

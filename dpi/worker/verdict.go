@@ -20,12 +20,16 @@ const (
 	ReasonEngineCrashed = "engine_crashed"
 )
 
+// unknownName is nDPI's name for what it does not know.
+const unknownName = "Unknown"
+
 // confidenceMax is the highest of userspace.L7's numbers.
 const confidenceMax = 7
 
 // A verdict's payload follows the flow in a Verdict frame, and is kept in this
 // form from when a flow is done until it closes: guessed, confidence, then the
-// eight texts of userspace.L7 in its order, each behind its length (8 bits).
+// eight texts of userspace.L7 in its order, each behind its length (8 bits),
+// and then the details, if they were asked for.
 
 func appendResult(b []byte, r *ndpi.Result) []byte {
 	b = append(b, truth(r.Guessed), r.Confidence)
@@ -40,7 +44,7 @@ func appendResult(b []byte, r *ndpi.Result) []byte {
 
 // appendUnknown appends the payload of a verdict that names no application.
 func appendUnknown(b []byte, reason string) []byte {
-	b = appendText(append(b, 0, 0), "Unknown")
+	b = appendText(append(b, 0, 0), unknownName)
 	b = appendText(b, "Unspecified")
 	return appendText(append(b, 0, 0, 0, 0, 0), reason)
 }
@@ -78,7 +82,12 @@ func ParseVerdict(payload []byte) (*userspace.L7, error) {
 		ContentType:             t.next(),
 		Reason:                  t.next(),
 	}
-	return l, t.end(KindVerdict)
+	if t.short {
+		return l, t.end(KindVerdict)
+	}
+	var err error
+	l.Details, err = parseDetails(t.rest)
+	return l, err
 }
 
 // texts reads texts off a body one after the other.

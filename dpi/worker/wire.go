@@ -9,7 +9,7 @@ import (
 
 // Version is that of the protocol. Both sides are one binary, so that a
 // difference means that something else was started.
-const Version = 1
+const Version = 2
 
 // A Kind is a frame's kind.
 type Kind uint8
@@ -23,13 +23,14 @@ const (
 	KindDone
 	KindVerdict
 	KindAck
+	KindLabel
 )
 
 const (
 	headerLen = 4
 	flowLen   = 12
-	helloLen  = 8
-	ackLen    = 40
+	helloLen  = 9
+	ackLen    = 48
 	// sampleLen is a sample's body without its packet.
 	sampleLen = flowLen + 16
 	// PacketMax is the most octets of a packet that a sample carries.
@@ -55,6 +56,13 @@ type Hello struct {
 	Dissections uint8
 	// MaxFlows bounds the flows under inspection.
 	MaxFlows uint32
+	// Details asks for what else is learnt of flows.
+	Details bool
+	// Labels asks for Label frames.
+	Labels bool
+	// Files has a bit for each of ndpi.Files that the process is given, in their
+	// order; they are open from FilesFD on.
+	Files uint8
 	// Restarted says that another process went before, which may have had the
 	// first samples of flows that this one hears of.
 	Restarted bool
@@ -67,6 +75,7 @@ type Ack struct {
 	Rejected uint64 // samples that could have led nDPI astray
 	Evicted  uint64 // flows given up early, for the bound
 	Done     uint64 // Done frames sent
+	Unread   uint64 // hellos given up, for the bound on their octets
 }
 
 // A ProtocolError is a frame that cannot be.
@@ -87,7 +96,7 @@ func NextFrame(b []byte) (kind Kind, body, rest []byte, err error) {
 	}
 	h := binary.LittleEndian.Uint32(b)
 	kind, n := Kind(h>>24), int(h&(1<<24-1))
-	if kind < KindHello || kind > KindAck {
+	if kind < KindHello || kind > KindLabel {
 		return 0, nil, b, &ProtocolError{kind, "no such kind"}
 	}
 	if n > FrameMax-headerLen {
@@ -123,8 +132,8 @@ func want(kind Kind, body []byte, n int) error {
 func AppendHello(b []byte, h Hello) []byte {
 	b = appendHeader(b, KindHello, helloLen)
 	b = binary.LittleEndian.AppendUint16(b, Version)
-	b = append(b, h.Dissections, truth(h.Restarted))
-	return binary.LittleEndian.AppendUint32(b, h.MaxFlows)
+	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1|truth(h.Labels)<<2)
+	return append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
 }
 
 // ParseHello reads a Hello frame's body.
@@ -135,7 +144,8 @@ func ParseHello(body []byte) (h Hello, err error) {
 	if v := binary.LittleEndian.Uint16(body); v != Version {
 		return h, &ProtocolError{KindHello, fmt.Sprintf("protocol version %d, this is %d", v, Version)}
 	}
-	h = Hello{Dissections: body[2], Restarted: body[3] != 0, MaxFlows: binary.LittleEndian.Uint32(body[4:])}
+	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, Labels: body[3]&4 != 0,
+		MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
 	if h.MaxFlows == 0 {
 		return h, &ProtocolError{KindHello, "a bound of 0 flows"}
 	}
@@ -225,7 +235,7 @@ func ParseFlowFrame(kind Kind, body []byte) (FlowRef, error) {
 // AppendAck appends the frame to b.
 func AppendAck(b []byte, a Ack) []byte {
 	b = appendHeader(b, KindAck, ackLen)
-	for _, v := range [...]uint64{a.Octets, a.Shown, a.Rejected, a.Evicted, a.Done} {
+	for _, v := range [...]uint64{a.Octets, a.Shown, a.Rejected, a.Evicted, a.Done, a.Unread} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	return b
@@ -236,7 +246,7 @@ func ParseAck(body []byte) (a Ack, err error) {
 	if err := want(KindAck, body, ackLen); err != nil {
 		return a, err
 	}
-	for i, v := range [...]*uint64{&a.Octets, &a.Shown, &a.Rejected, &a.Evicted, &a.Done} {
+	for i, v := range [...]*uint64{&a.Octets, &a.Shown, &a.Rejected, &a.Evicted, &a.Done, &a.Unread} {
 		*v = binary.LittleEndian.Uint64(body[8*i:])
 	}
 	return a, nil

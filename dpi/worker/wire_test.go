@@ -17,9 +17,9 @@ var aSample = userspace.Sample{
 }
 
 func TestFramesComeBackAsTheyWere(t *testing.T) {
-	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true}
+	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true, Labels: true, Files: 5}
 	ref := FlowRef{1 << 50, 3}
-	ack := Ack{1, 2, 3, 4, 5}
+	ack := Ack{1, 2, 3, 4, 5, 6}
 	var b []byte
 	b = AppendHello(b, hello)
 	b = AppendWelcome(b, "4.2.0", "trouble")
@@ -103,6 +103,8 @@ func (e *echo) Close(_ FlowRef, b []byte) []byte {
 	e.closes++
 	return appendUnknown(b, "")
 }
+
+func (e *echo) Label() []byte { return nil }
 
 func (e *echo) Counts() Ack { return Ack{Shown: uint64(e.samples)} }
 

@@ -36,6 +36,8 @@ func (e *echo) Close(_ worker.FlowRef, b []byte) []byte {
 	return append(append(append(b, 0, 0, byte(len(name))), name...), 0, 0, 0, 0, 0, 0, 0)
 }
 
+func (e *echo) Label() []byte { return nil }
+
 func (e *echo) Counts() worker.Ack { return worker.Ack{Shown: e.shown} }
 
 func (e *echo) End() {}

@@ -5,7 +5,7 @@ import "github.com/weirflow/weir/dpi/ndpi"
 // ndpiAlone shows nDPI the samples that it wants, and asks for a verdict when it
 // wants no more, or where the flow closes.
 func ndpiAlone(h *inspected) error {
-	m, err := ndpi.Open()
+	m, err := ndpi.Open(ndpi.Files{})
 	if err != nil {
 		return err
 	}
@@ -19,7 +19,7 @@ func ndpiAlone(h *inspected) error {
 			continue
 		}
 		if *f != nil {
-			m.Finish(*f, &result)
+			m.Finish(*f, &result, nil)
 			*f = nil
 		}
 	}

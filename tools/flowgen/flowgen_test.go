@@ -72,6 +72,23 @@ func TestFlowsHaveTuplesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// A reversed packet is of the same flow in IPv6 too, where the generator swaps
+// the low 32 bits of the addresses only.
+func TestReversedFramesSwapWholeAddresses(t *testing.T) {
+	for _, kind := range []string{TCP4, UDP4, TCP6, UDP6} {
+		there, back := Template(kind, 64, macs), Template(kind, 64, macs)
+		TupleOf(3, false).Write(there)
+		TupleOf(3, true).Write(back)
+		at, size := 22, 16
+		if kind == TCP4 || kind == UDP4 {
+			at, size = 26, 4
+		}
+		if src, dst := there[at:at+size], back[at+size:at+2*size]; string(src) != string(dst) {
+			t.Errorf("%s: from %x, back to %x", kind, src, dst)
+		}
+	}
+}
+
 func TestKernelSendsTheSequence(t *testing.T) {
 	for _, kind := range []string{TCP4, UDP4, TCP6, UDP6} {
 		t.Run(kind, func(t *testing.T) {

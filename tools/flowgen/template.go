@@ -53,5 +53,5 @@ func putIPv6(b []byte, protocol byte) {
 	ip[0], ip[6], ip[7] = 0x60, protocol, 64
 	binary.BigEndian.PutUint16(ip[4:], uint16(len(ip)-40))
 	copy(ip[8:], []byte{0x20, 0x01, 0x0d, 0xb8})
-	copy(ip[24:], []byte{0x20, 0x01, 0x0d, 0xb8, 0, 1})
+	copy(ip[24:], ip[8:12]) // as the generator swaps only the low 32 bits of the addresses
 }

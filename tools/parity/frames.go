@@ -162,26 +162,54 @@ func (d *disagreement) reading(f *frame) rule {
 	case !f.metered:
 		return d.onlyTheirs()
 	case !d.theirs.metered:
-		return d.theirs.ignored
+		return d.onlyOurs()
 	case f.ours == d.theirs.tuple:
 		return ""
 	}
 	return d.other(f)
 }
 
-// onlyTheirs is for a frame that weir ignores: the status says why.
+// onlyOurs is for a frame that the reference ignores: read says why.
+func (d *disagreement) onlyOurs() rule {
+	plain := d.captured.LinkType == 1 && d.packet.OuterIpVersion == 0 && !d.moreLink()
+	if plain && d.theirs.ignored == linkLayers {
+		return ""
+	}
+	return d.theirs.ignored
+}
+
+// onlyTheirs is for a frame that weir ignores: the status says why, but not of one
+// that an Ethertype announces as IP.
 func (d *disagreement) onlyTheirs() rule {
 	switch d.status {
-	case bpf.WeirDecodeStatusSTATUS_NOT_IP, bpf.WeirDecodeStatusSTATUS_ARP, bpf.WeirDecodeStatusSTATUS_LLC, bpf.WeirDecodeStatusSTATUS_WIFI:
+	case bpf.WeirDecodeStatusSTATUS_WIFI:
+		return ethertype
+	case bpf.WeirDecodeStatusSTATUS_NOT_IP, bpf.WeirDecodeStatusSTATUS_ARP, bpf.WeirDecodeStatusSTATUS_LLC:
+		if d.theirs.named {
+			return ""
+		}
 		return ethertype
 	case bpf.WeirDecodeStatusSTATUS_LINK_TYPE:
 		return ""
+	case bpf.WeirDecodeStatusSTATUS_LINK_TRUNCATED, bpf.WeirDecodeStatusSTATUS_IP_TRUNCATED, bpf.WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED:
+		if d.soundHere() {
+			return ""
+		}
 	case bpf.WeirDecodeStatusSTATUS_IP_MALFORMED:
-		if d.packet.L3Offset < uint32(len(d.captured.Data)) && !d.versionHolds() {
+		switch {
+		case d.packet.L3Offset < uint32(len(d.captured.Data)) && !d.versionHolds():
 			return ethertype
+		case d.soundHere():
+			return ""
 		}
 	}
 	return malformed
+}
+
+// soundHere tells whether the headers that weir takes for none are whole, and IP by
+// an Ethertype.
+func (d *disagreement) soundHere() bool {
+	return d.theirs.named && d.theirs.sized && d.theirs.sound && int(d.packet.L3Offset) == d.theirs.at
 }
 
 // versionHolds tells whether the first nibble is what is read as version by the
@@ -214,23 +242,30 @@ func (d *disagreement) moreLink() bool {
 // other is for a frame that both meter, in flows of their own.
 func (d *disagreement) other(f *frame) rule {
 	p, theirs := d.packet, d.theirs.tuple
+	elsewhere := int(p.L3Offset) != d.theirs.at
 	switch {
 	case p.Fragment != 0:
 		return laterFragments
 	case p.OuterIpVersion == 0 && (theirs.tunnel == tunnelGTP || theirs.tunnel == tunnelCAPWAP):
 		return ethertype
-	case p.OuterIpVersion != 0 || p.Key.TunnelId != theirs.tunnel:
+	case p.Key.TunnelId != theirs.tunnel || p.OuterIpVersion != 0 && elsewhere:
 		return tunnels
-	case d.moreLink() || p.Key.VlanId != theirs.vlan:
+	case d.moreLink() && elsewhere:
 		return linkLayers
 	case portsToo[p.Key.Protocol] && p.Key.Protocol == theirs.protocol:
 		return morePorts
-	case p.Key.Protocol == protoIPIP || p.Key.Protocol == protoIPv6, f.ours.ends[0].Addr().Is4() != theirs.ends[0].Addr().Is4():
+	case elsewhere && (d.unwraps() || f.ours.ends[0].Addr().Is4() != theirs.ends[0].Addr().Is4()):
 		return ethertype
 	case d.noLength():
 		return segmentation
 	}
 	return ""
+}
+
+// unwraps tells whether the reference takes what the packet carries for another
+// packet, whatever it is.
+func (d *disagreement) unwraps() bool {
+	return d.packet.Key.Protocol == protoIPIP || d.packet.Key.Protocol == protoIPv6
 }
 
 // noLength tells whether an IPv6 header says that nothing follows.
@@ -251,13 +286,13 @@ func (d *disagreement) size() rule {
 		return ""
 	case d.accounting == bpf.WeirAccountingACCOUNTING_IP && p.Key.IpVersion == 6 && size == uint32(d.theirs.size)+40:
 		return ipv6Octets
-	case d.accounting >= bpf.WeirAccountingACCOUNTING_TRANSPORT && d.theirs.size == 0:
+	case d.accounting >= bpf.WeirAccountingACCOUNTING_TRANSPORT && d.theirs.size == 0 && !d.theirs.sized:
 		return otherProtocols
 	case size > 0xffff && uint16(size) == d.theirs.size:
 		return wrappedSize
 	case d.noLength():
 		return segmentation
-	case p.Key.Protocol == protoIPIP || p.Key.Protocol == protoIPv6:
+	case d.unwraps() && int(p.L3Offset) != d.theirs.at:
 		return ethertype
 	}
 	return ""

@@ -32,7 +32,11 @@ type reading struct {
 	metered bool
 	tuple   tuple
 	source  netip.AddrPort
+	at      int    // where the IP header is that the tuple was taken from
 	size    uint16 // in the accounting mode
+	named   bool   // IP of that version, by an Ethertype
+	sound   bool   // its headers agree with each other, and were captured
+	sized   bool   // it is of a protocol whose sizes above IP are taken
 	// ignored is the rule by which weir may meter the frame all the same.
 	ignored rule
 }
@@ -72,6 +76,7 @@ type reader struct {
 	tunnel   uint8
 	v6       bool
 	inside   bool // of IP in IP
+	guessed  bool // type_ was in no header
 	why      rule // the frame is ignored
 }
 
@@ -124,7 +129,7 @@ func (r *reader) linkLayer(at int) bool {
 	}
 	switch r.link {
 	case 0:
-		r.off, r.type_ = at+4, etherIPv6
+		r.off, r.type_, r.guessed = at+4, etherIPv6, true
 		if binary.BigEndian.Uint32(r.data[at:]) == 2 {
 			r.type_ = etherIPv4
 		}
@@ -148,6 +153,7 @@ func (r *reader) linkLayer(at int) bool {
 	case 113:
 		r.off, r.type_ = at+16, r.u16(at+14)
 	case 127:
+		r.guessed = true // as for where the type is
 		return r.radiotap(at)
 	case 228:
 		r.off, r.type_ = at, etherIPv4
@@ -226,12 +232,12 @@ func (r *reader) shims() bool {
 				return r.ignore(shortFrames)
 			}
 			bottom := r.u8(r.off+2)&1 != 0
-			r.type_ = etherIPv4
+			r.type_, r.guessed = etherIPv4, true
 			for r.off += 4; !bottom && r.off+4 < len(r.data); r.off += 4 {
 				bottom = r.u8(r.off+2)&1 != 0
 			}
 		case etherPPPoE:
-			r.type_ = etherIPv4
+			r.type_, r.guessed = etherIPv4, true
 			r.off += 8
 		default:
 			return true
@@ -416,7 +422,8 @@ func (r *reader) packet() (out reading, ok bool) {
 	if !ok {
 		return out, false
 	}
-	out.metered = true
+	out.metered, out.at = true, r.off
+	out.named = r.type_ == map[bool]uint16{false: etherIPv4, true: etherIPv6}[r.v6] && !r.guessed && r.tunnel == 0 && !r.inside
 	var ports [2]uint16
 	if protocol == protoTCP && length >= 20 || protocol == protoUDP && length >= 8 {
 		ports = [2]uint16{r.u16(at), r.u16(at + 2)}
@@ -424,7 +431,8 @@ func (r *reader) packet() (out reading, ok bool) {
 	src, dst := r.addresses()
 	out.source = netip.AddrPortFrom(src, ports[0])
 	out.tuple = tupleOf(out.source, netip.AddrPortFrom(dst, ports[1]), protocol, r.vlan, r.tunnel)
-	out.size = r.size(at, length, protocol)
+	out.sound = at-r.off >= 20 && at-r.off+length <= len(r.data)-r.off && (r.v6 || at-r.off+length == int(r.u16(r.off+2)))
+	out.size, out.sized = r.size(at, length, protocol)
 	return out, true
 }
 
@@ -459,30 +467,30 @@ func (r *reader) addresses() (src, dst netip.Addr) {
 }
 
 // size is in 16 bits, without IPv6's header, and nothing above IP but of four
-// protocols.
-func (r *reader) size(at, length int, protocol uint8) uint16 {
+// protocols, of which it is when known.
+func (r *reader) size(at, length int, protocol uint8) (octets uint16, known bool) {
 	header := map[uint8]int{protoTCP: 20, protoUDP: 8, protoICMP: 0, protoICMPv6: 0}
 	least, known := header[protocol]
 	known = known && length >= least
 	switch r.accounting {
 	case bpf.WeirAccountingACCOUNTING_LINK:
-		return uint16(r.length)
+		return uint16(r.length), known
 	case bpf.WeirAccountingACCOUNTING_IP:
 		if r.v6 {
-			return r.u16(r.off + 4)
+			return r.u16(r.off + 4), known
 		}
-		return r.u16(r.off + 2)
+		return r.u16(r.off + 2), known
 	case bpf.WeirAccountingACCOUNTING_TRANSPORT:
 		if known {
-			return uint16(length)
+			return uint16(length), known
 		}
 	case bpf.WeirAccountingACCOUNTING_PAYLOAD:
 		switch {
 		case known && protocol == protoTCP:
-			return uint16(max(0, length-int(r.u8(at+12)>>4)*4))
+			return uint16(max(0, length-int(r.u8(at+12)>>4)*4)), known
 		case known:
-			return uint16(max(0, length-8))
+			return uint16(max(0, length-8)), known
 		}
 	}
-	return 0
+	return 0, known
 }

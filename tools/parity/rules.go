@@ -39,11 +39,14 @@ func number(r row, name string) float64 {
 // clamps such a time to, in ms.
 const timeMaxMs = math.MaxInt64 / 1e6
 
-// flowRule explains a flow that only one side has, or that the two have
-// otherwise: by a frame that went into it and that the other reads differently,
-// or at another time. If there is none, one may have moved an end that a timeout
-// makes.
-func (c *testCase) flowRule(flows ...row) rule {
+// flowRule explains a flow that only one side has, or that the two have at
+// another time.
+func (c *testCase) flowRule(flows ...row) rule { return c.frameRule(true, flows...) }
+
+// frameRule explains a difference of flows by a frame that went into them and
+// that the other side reads differently. If there is none, one may have moved an
+// end that a timeout makes. timed says that the difference is of times.
+func (c *testCase) frameRule(timed bool, flows ...row) rule {
 	var within, around []*frame
 	for _, r := range flows {
 		t, s := tupleOfRow(r), spanOf(r)
@@ -53,7 +56,7 @@ func (c *testCase) flowRule(flows ...row) rule {
 		within = append(within, c.frames.of(t, s)...)
 		around = append(around, c.frames.of(t, c.frames.around(t, s, c.config.IdleTimeout))...)
 	}
-	return cmp.Or(readOtherwise(within), readOtherwise(around))
+	return cmp.Or(readOtherwise(within), readOtherwise(around), c.backwards(timed, around))
 }
 
 func readOtherwise(list []*frame) rule {
@@ -62,10 +65,20 @@ func readOtherwise(list []*frame) rule {
 			return f.reading
 		}
 	}
+	return ""
+}
+
+// backwards explains by a packet whose time the reference moves. That changes
+// times, and what is in a flow only where a timeout may have cut it elsewhere.
+func (c *testCase) backwards(timed bool, list []*frame) rule {
+	moved, first, last := false, uint64(math.MaxUint64), uint64(0)
 	for _, f := range list {
-		if f.clampedMs != f.timeMs {
-			return timesBackwards
-		}
+		moved = moved || f.clampedMs != f.timeMs
+		first, last = min(first, f.timeMs), max(last, f.clampedMs)
+	}
+	cut := uint64(min(c.config.IdleTimeout, c.config.ActiveTimeout).Milliseconds())
+	if moved && (timed || last-first >= cut) {
+		return timesBackwards
 	}
 	return ""
 }
@@ -75,7 +88,7 @@ func (c *testCase) directionRule(want, got row) rule {
 	if number(got, "flow_part") > 0 {
 		return splitDirection
 	}
-	return c.flowRule(want, got)
+	return c.frameRule(false, want, got)
 }
 
 // sized tells whether a column comes of packet sizes.
@@ -98,7 +111,7 @@ func (c *testCase) columnRule(name string, want, got row) rule {
 	if strings.Contains(name, "stddev_piat_ms") && math.Abs(w-g) <= deviationTolerance(name, got) {
 		return gapDeviation
 	}
-	return c.flowRule(want, got)
+	return c.frameRule(strings.Contains(name, "_ms"), want, got)
 }
 
 // deviationTolerance bounds what truncating each gap to milliseconds can do to

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/decode"
 	"github.com/weirflow/weir/userspace/pcapfile"
 )
 
@@ -97,4 +98,93 @@ func changed(p userspace.CapturedPacket, random *rand.Rand) userspace.CapturedPa
 		p.Data[random.IntN(min(len(p.Data), 90))] = byte(random.Uint32())
 	}
 	return p
+}
+
+// A mistake is what a decoder of weir's might get wrong.
+type mistake struct {
+	name string
+	make func(*disagreement)
+}
+
+var mistakes = []mistake{
+	{"VLAN", func(d *disagreement) { d.packet.Key.VlanId ^= 1 }},
+	{"port", func(d *disagreement) { d.packet.Key.Port[0] ^= 1 }},
+	{"address", func(d *disagreement) { d.packet.Key.Addr[1][3] ^= 1 }},
+	{"protocol", func(d *disagreement) { d.packet.Key.Protocol ^= 2 }},
+	{"size", func(d *disagreement) { d.packet.Octets += 6 }},
+	{"taken for no IP", func(d *disagreement) { d.status = bpf.WeirDecodeStatusSTATUS_NOT_IP }},
+	{"taken for malformed", func(d *disagreement) { d.status = bpf.WeirDecodeStatusSTATUS_IP_MALFORMED }},
+	{"taken for truncated", func(d *disagreement) { d.status = bpf.WeirDecodeStatusSTATUS_TRANSPORT_TRUNCATED }},
+	{"taken for LLC", func(d *disagreement) { d.status = bpf.WeirDecodeStatusSTATUS_LLC }},
+}
+
+// beyondMistakes is what the reference reads no further, or by guessing: there a
+// mistake cannot be told from a difference on purpose.
+func (d *disagreement) beyondMistakes() bool {
+	return portsToo[d.packet.Key.Protocol] || d.noLength() || !d.theirs.named || !d.theirs.sized || !d.theirs.sound
+}
+
+// TestAMistakeHasNoRule makes mistakes in frames that the two read alike: no rule
+// may speak for them.
+func TestAMistakeHasNoRule(t *testing.T) {
+	tried := 0
+	for _, p := range everyFrame(t) {
+		for accounting := range bpf.Accounting(4) {
+			for _, m := range mistakes {
+				d, alike := agreement(&p, accounting)
+				if !alike {
+					continue
+				}
+				m.make(d)
+				metered := d.status == bpf.WeirDecodeStatusSTATUS_OK
+				f := &frame{metered: metered, theirs: *d.theirs, ours: tupleOfPacket(d.packet)}
+				if reading, size := d.reading(f), d.size(); reading != "" || size != "" {
+					t.Fatalf("%s: explained by %q, %q in %x", m.name, reading, size, p.Data[:min(len(p.Data), 80)])
+				}
+				tried++
+			}
+		}
+	}
+	if tried == 0 {
+		t.Fatal("no frame is read alike")
+	}
+	t.Logf("%d mistakes", tried)
+}
+
+// agreement tells whether the two read a frame alike.
+func agreement(p *userspace.CapturedPacket, accounting bpf.Accounting) (*disagreement, bool) {
+	var packet bpf.Packet
+	decoder := decode.Decoder{DecodeTunnels: true, Accounting: accounting}
+	status := decoder.Decode(p.Data, p.Length, p.LinkType, &packet)
+	theirs := read(p, true, accounting)
+	d := &disagreement{p, &packet, status, &theirs, accounting}
+	alike := status == bpf.WeirDecodeStatusSTATUS_OK && theirs.metered && tupleOfPacket(&packet) == theirs.tuple && packet.Octets == uint32(theirs.size)
+	return d, alike && !d.beyondMistakes()
+}
+
+// TestTimesThatRunBackwardsExplainNoOtherColumn is of a flow with a packet that the
+// reference moves: it changes times, and more only if a timeout may come in.
+func TestTimesThatRunBackwardsExplainNoOtherColumn(t *testing.T) {
+	for _, c := range []struct {
+		column string
+		last   uint64
+		want   rule
+	}{
+		{"bidirectional_first_seen_ms", 30_000, timesBackwards},
+		{"src2dst_max_piat_ms", 30_000, timesBackwards},
+		{"bidirectional_packets", 30_000, ""},
+		{"src_mac", 30_000, ""},
+		{"bidirectional_packets", 130_000, timesBackwards},
+	} {
+		flow := row{
+			"src_ip": "192.0.2.1", "src_port": 1.0, "dst_ip": "192.0.2.2", "dst_port": 2.0, "protocol": 17.0,
+			"bidirectional_first_seen_ms": 10_000.0, "bidirectional_last_seen_ms": float64(c.last),
+		}
+		test := &testCase{config: userspace.DefaultConfig(), frames: newFrames()}
+		key := tupleOfRow(flow).key()
+		test.frames.ours[key] = []*frame{{timeMs: 10_000, clampedMs: 10_005, metered: true}, {timeMs: c.last, clampedMs: c.last, metered: true}}
+		if got := test.columnRule(c.column, flow, flow); got != c.want {
+			t.Errorf("%s until %d ms: %q, want %q", c.column, c.last, got, c.want)
+		}
+	}
 }

@@ -6,6 +6,7 @@ import "github.com/weirflow/weir/bpf"
 
 const (
 	vlanTagsMax   = 4
+	vlanTagOctets = 4
 	mplsLabelsMax = 8
 )
 

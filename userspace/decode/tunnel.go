@@ -56,14 +56,24 @@ func (w *walk) peekIP(skip uint32, etherType uint16) bool {
 	return false
 }
 
-// peekEthernet is the same for an inner Ethernet frame, with tags or without.
+// peekEthernet is the same for an inner Ethernet frame, behind its tags. More tags
+// than are followed are for decodeVLANs to refuse.
 func (w *walk) peekEthernet(skip uint32) bool {
-	eth := w.header(skip, 14)
-	if eth == nil {
+	h := w.header(skip, 14)
+	if h == nil {
 		return false
 	}
-	etherType := read16(eth[12:])
-	return isVLAN(etherType) || w.peekIP(skip+14, etherType)
+	etherType := read16(h[12:])
+	skip += 14
+	for i := 0; i < vlanTagsMax && isVLAN(etherType); i++ {
+		h = w.header(skip, vlanTagOctets)
+		if h == nil {
+			return false
+		}
+		etherType = read16(h[2:])
+		skip += vlanTagOctets
+	}
+	return isVLAN(etherType) || w.peekIP(skip, etherType)
 }
 
 // unwrap steps over PPP or 802.11, down to what an Ethertype tells; false if none

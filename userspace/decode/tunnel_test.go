@@ -201,6 +201,32 @@ func TestTheOutermostTunnelNamesThePacket(t *testing.T) {
 	}
 }
 
+// TestTagsCountInsideOfATunnelAndOutside is of tagged frames in a tagged frame: both
+// ends of the whole stack are in the key, and one too many ends it.
+func TestTagsCountInsideOfATunnelAndOutside(t *testing.T) {
+	const vxlan = "0800000000002a00"
+	for _, c := range []struct {
+		inside       string
+		status       bpf.Status
+		vlan, outer  uint16
+		headerOctets uint32
+	}{
+		{"0800", ok, 100, 0, 0},
+		{"8100 0065 0800", ok, 101, 100, 4},
+		{"88a8 0065 8100 0066 9100 0067 0800", ok, 103, 100, 12},
+		{"8100 0065 8100 0066 8100 0067 8100 0068 0800", bpf.WeirDecodeStatusSTATUS_VLAN_DEPTH, 0, 0, 0},
+	} {
+		tunnel := over(4789, vxlan, macs, c.inside)(t, innermost(t))
+		p, status := decoded(ethernet(0x8100, append([]byte{0, 100, 8, 0}, tunnel...)), 0)
+		if status != c.status {
+			t.Errorf("%s: %s, want %s", c.inside, status, c.status)
+		}
+		if status == ok && (p.Key.VlanId != c.vlan || p.Key.VlanOuterId != c.outer || p.L3Offset != 18+20+8+8+14+c.headerOctets) {
+			t.Errorf("%s: VLAN %d in %d, IP header at %d", c.inside, p.Key.VlanId, p.Key.VlanOuterId, p.L3Offset)
+		}
+	}
+}
+
 // TestOtherThingsInATunnelLeaveItWhatItIs is of headers that announce no packet.
 func TestOtherThingsInATunnelLeaveItWhatItIs(t *testing.T) {
 	inner := innermost(t)
@@ -225,6 +251,9 @@ func TestOtherThingsInATunnelLeaveItWhatItIs(t *testing.T) {
 		"PPTP, encrypted":            over(0, "3001 880b 0020 0064 00000001", "00fd")(t, inner),
 		"ERSPAN of another version":  over(0, "1000 88be 00000001", "2001 0005 00000000", eth4)(t, inner),
 		"ERSPAN III of other frames": over(0, "1000 22eb 00000001", "2001 0005 00000000 0000 0800", eth4)(t, inner),
+		"VXLAN of ARP":               over(4789, "0800000000002a00", macs, "0806")(t, inner),
+		"VXLAN of ARP with tags":     over(4789, "0800000000002a00", macs, "88a8 0064 8100 0065 0806")(t, inner),
+		"VXLAN cut behind a tag":     over(4789, "0800000000002a00", macs, "8100 0065")(t, nil),
 		"GRE with routing":           over(0, "4000 0800 00000000")(t, inner),
 		"GRE version 2":              over(0, "0002 0800")(t, inner),
 	} {

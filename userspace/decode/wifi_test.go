@@ -57,7 +57,7 @@ var wifiCases = []struct {
 	{"no SNAP", []string{radiotap8, "0801", macs3, "1000", "424203 000000 0800"}, bpf.WeirDecodeStatusSTATUS_LLC, 0},
 }
 
-func TestDataFramesOf80211ShowTheirPacket(t *testing.T) {
+func TestE5DataFramesOf80211ShowTheirPacket(t *testing.T) {
 	for _, c := range wifiCases {
 		data := append(octets(t, c.header...), innermost(t)...)
 		p, status := decodedAs(127, data, 0)
@@ -95,8 +95,8 @@ func TestAn80211FrameCutShortIsIgnored(t *testing.T) {
 	}
 }
 
-// TestPPPInEveryForm is of PPP as a link layer.
-func TestPPPInEveryForm(t *testing.T) {
+// TestE5PPPInEveryForm is of PPP as a link layer.
+func TestE5PPPInEveryForm(t *testing.T) {
 	for header, want := range map[string]bpf.Status{
 		"ff03 0021": ok, "ff03 21": ok, "0021": ok, "21": ok, "0f00 0800": ok, "8f00 0800": ok, "ff03 0281 00010140": ok,
 		"ff03 c021": bpf.WeirDecodeStatusSTATUS_NOT_IP, "c021": bpf.WeirDecodeStatusSTATUS_NOT_IP, "0f00 8035": bpf.WeirDecodeStatusSTATUS_NOT_IP,

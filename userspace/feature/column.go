@@ -14,8 +14,10 @@ type Options struct {
 	IP  bool
 	// SPLT is the number of packets in the early-packet vectors, 0 for none.
 	SPLT int
-	// L7 adds what classification learned (9 columns).
+	// L7 adds nfstream's columns of what classification learned (9 columns).
 	L7 bool
+	// L7Full adds what else it learned (40 columns).
+	L7Full bool
 	// Tunnels adds the tunnel's kind, key and ends.
 	Tunnels bool
 }
@@ -42,6 +44,9 @@ type Field struct {
 	Source string `json:"source"`
 	// IPFIX names the information element of the same meaning, if there is one.
 	IPFIX string `json:"ipfix,omitempty"`
+	// Learnt says, of the columns of classification, who fills them: the release
+	// of libndpi from which it does, or weir itself.
+	Learnt string `json:"learnt,omitempty"`
 }
 
 // A Column is a field and the way to its value. Exactly one of Uint, Int,
@@ -70,6 +75,7 @@ const (
 	GroupStatistics = "statistics"
 	GroupSPLT       = "splt"
 	GroupL7         = "l7"
+	GroupL7Full     = "l7_full"
 	GroupTCP        = "tcp"
 	GroupIP         = "ip"
 	GroupWeir       = "weir"
@@ -92,6 +98,9 @@ func Columns(o Options) []Column {
 	}
 	if o.L7 {
 		columns = append(columns, l7Columns()...)
+	}
+	if o.L7Full {
+		columns = append(columns, l7FullColumns()...)
 	}
 	if o.TCP {
 		columns = append(columns, tcpColumns()...)

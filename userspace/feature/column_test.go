@@ -15,7 +15,7 @@ import (
 	"github.com/weirflow/weir/userspace"
 )
 
-var everything = Options{Statistics: true, TCP: true, IP: true, SPLT: 20, L7: true, Tunnels: true}
+var everything = Options{Statistics: true, TCP: true, IP: true, SPLT: 20, L7: true, L7Full: true, Tunnels: true}
 
 // request is a flow of three packets: out at 1.000000999 s with 60 octets, back
 // after 34.127 ms with 1500, out again after another 0.9 ms with 40.
@@ -156,6 +156,36 @@ func TestVerdictFillsTheL7Columns(t *testing.T) {
 	}
 }
 
+func TestDetailsFillTheirColumns(t *testing.T) {
+	f := request()
+	f.L7 = &userspace.L7{Reason: "evicted", Details: &userspace.L7Details{
+		Samples: 3, Risks: []string{"One", "Two; three"}, RiskScore: 110, JA4: "t13d", HTTPStatus: 404, CertificateNotAfter: 1700000000,
+		DNSAnswers: []string{"192.0.2.1", "b.example"}, STUNMapped: "192.0.2.1:5",
+	}}
+	for name, want := range map[string]any{
+		"l7_status": "evicted", "l7_samples": 3., "risks": "One;Two, three", "risk_score": 110., "ja4": "t13d", "http_status": 404.,
+		"tls_certificate_not_after": 1.7e9, "dns_answers": "192.0.2.1;b.example", "stun_mapped_address": "192.0.2.1:5", "http_url": "",
+	} {
+		if got := values(l7FullColumns(), &Row{f, 0})[name]; got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+	f.L7 = nil
+	for name, got := range values(l7FullColumns(), &Row{f, 0}) {
+		if got != "" && got != 0. {
+			t.Errorf("of a flow that was not classified, %s = %v", name, got)
+		}
+	}
+}
+
+func TestEveryColumnOfClassificationSaysWhoFillsIt(t *testing.T) {
+	for _, c := range Columns(everything) {
+		if of := c.Group == GroupL7 || c.Group == GroupL7Full; of != (c.Learnt != "") {
+			t.Errorf("column %s of group %s is learnt by %q", c.Name, c.Group, c.Learnt)
+		}
+	}
+}
+
 func TestGroupsThatAreOffAreAbsent(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -169,6 +199,7 @@ func TestGroupsThatAreOffAreAbsent(t *testing.T) {
 		{"ip", Options{IP: true}, 28 + 8 + 15},
 		{"splt", Options{SPLT: 1}, 28 + 3 + 15},
 		{"l7", Options{L7: true}, 28 + 9 + 15},
+		{"l7_full", Options{L7: true, L7Full: true}, 28 + 9 + 40 + 15},
 	} {
 		if got := len(Columns(c.options)); got != c.columns {
 			t.Errorf("%s: %d columns, want %d", c.name, got, c.columns)

@@ -18,9 +18,9 @@ Every column that weir writes, in the order in which it writes them. This page i
 program itself uses (` + "`weir schema`" + ` prints it); a test keeps the two equal, and
 ` + "`go test ./userspace/feature -update`" + ` writes the page anew.
 
-The first four groups are nfstream's, under its names and in its order; weir's own follow. A group that is off
+Groups ` + "`core`" + ` to ` + "`l7`" + ` are nfstream's, under its names and in its order; weir's own follow. A group that is off
 is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`splt`" + ` with ` + "`--splt N`" + `, ` + "`l7`" + ` unless
-` + "`--dissections 0`" + ` or a build without nDPI, ` + "`tcp`" + ` with ` + "`--tcp-statistics`" + `, ` + "`ip`" + ` with ` + "`--ip-statistics`" + `,
+` + "`--dissections 0`" + ` or a build without nDPI, ` + "`l7_full`" + ` with ` + "`--l7 full`" + `, ` + "`tcp`" + ` with ` + "`--tcp-statistics`" + `, ` + "`ip`" + ` with ` + "`--ip-statistics`" + `,
 ` + "`tunnel_id`" + `, ` + "`tunnel_key`" + `, ` + "`tunnel_src_ip`" + ` and ` + "`tunnel_dst_ip`" + ` unless ` + "`--decode-tunnels=false`" + `.
 
 - **Direction.** ` + "`src`" + ` sent the flow's first packet. ` + "`src2dst`" + ` is its direction, ` + "`dst2src`" + ` the other, all 0 when nothing
@@ -35,11 +35,25 @@ is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`spl
 - **Retransmitted and late.** Of each direction the highest sequence number is kept, and the latest gap below it. A TCP packet
   below the highest number is *out of order* when it falls into that gap, since it had not been seen before, and
   *retransmitted* otherwise. Holes further back are forgotten, so that a late packet for one of them counts as retransmitted.
+- **Learnt by** tells who fills a column of classification: libndpi from that release on, or weir itself with any release.
+  "weir itself; nDPI from 4.10" is nDPI's from 4.10 on and weir's own before, or where nDPI has nothing. Which releases weir
+  runs with is in [nDPI](reference/ndpi.md). A text is at most 255 octets long.
 - **IPFIX** names the information element of the same meaning; *reverse* is RFC 5103's reverse of it.
 
 In CSV (RFC 4180 with line feeds) and NDJSON, an ` + "`f64`" + ` is the shortest decimal that reads back the same, whole numbers
 as ` + "`5.0`" + `; lists are ` + "`[0, 1, -1]`" + `, in CSV inside quotes. Octets that are not UTF-8 are written U+FFFD.
 `
+
+// A bar would end a table's cell.
+var cell = strings.NewReplacer("|", `\|`)
+
+// learntBy puts the library's name before a bare release.
+func learntBy(who string) string {
+	if who[0] >= '0' && who[0] <= '9' {
+		return "nDPI " + who
+	}
+	return who
+}
 
 // fieldsText renders the schema as docs/fields.md.
 func fieldsText() string {
@@ -49,9 +63,18 @@ func fieldsText() string {
 	for _, f := range Schema(everything) {
 		if f.Group != group {
 			group = f.Group
-			fmt.Fprintf(&b, "\n## %s\n\n| column | type | unit | definition | IPFIX |\n| --- | --- | --- | --- | --- |\n", group)
+			fmt.Fprintf(&b, "\n## %s\n\n", group)
+			if f.Learnt != "" {
+				b.WriteString("| column | type | unit | definition | learnt by | IPFIX |\n| --- | --- | --- | --- | --- | --- |\n")
+			} else {
+				b.WriteString("| column | type | unit | definition | IPFIX |\n| --- | --- | --- | --- | --- |\n")
+			}
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.Type, f.Unit, f.Definition, f.IPFIX)
+		learnt := ""
+		if f.Learnt != "" {
+			learnt = " | " + learntBy(f.Learnt)
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s%s | %s |\n", f.Name, f.Type, f.Unit, cell.Replace(f.Definition), learnt, f.IPFIX)
 	}
 	return b.String()
 }

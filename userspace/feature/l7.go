@@ -13,7 +13,7 @@ func verdict(r *Row) *userspace.L7 {
 }
 
 func l7Columns() []Column {
-	return inGroup(GroupL7, sourceNFStream, []Column{
+	columns := inGroup(GroupL7, sourceNFStream, []Column{
 		l7Text("application_name", "nDPI's name for the protocol, MASTER.APP when both are known and differ; Unknown", "applicationName (96)",
 			func(v *userspace.L7) string { return v.ApplicationName }),
 		l7Text("application_category_name", "nDPI's category; Unspecified", "applicationCategoryName (372)",
@@ -24,7 +24,7 @@ func l7Columns() []Column {
 			Uint: func(r *Row) uint64 { return uint64(verdict(r).ApplicationConfidence) }},
 		l7Text("requested_server_name", "TLS or QUIC SNI, HTTP Host, DNS query name, NetBIOS or DHCP host name", "",
 			func(v *userspace.L7) string { return v.RequestedServerName }),
-		l7Text("client_fingerprint", "TLS, DTLS, QUIC: JA3 of the client; SSH: HASSH of the client; DHCP: option 55", "",
+		l7Text("client_fingerprint", "TLS, DTLS, QUIC: JA3 of the client, JA4 from nDPI 4.14 on, which has no JA3; SSH: HASSH of the client; DHCP: option 55", "",
 			func(v *userspace.L7) string { return v.ClientFingerprint }),
 		l7Text("server_fingerprint", "TLS, DTLS, QUIC: JA3S; SSH: HASSH of the server", "",
 			func(v *userspace.L7) string { return v.ServerFingerprint }),
@@ -33,6 +33,10 @@ func l7Columns() []Column {
 		l7Text("content_type", "HTTP: content type", "httpContentType (469)",
 			func(v *userspace.L7) string { return v.ContentType }),
 	})
+	for i := range columns {
+		columns[i].Learnt = since42
+	}
+	return columns
 }
 
 func l7Text(name, definition, ipfix string, of func(*userspace.L7) string) Column {

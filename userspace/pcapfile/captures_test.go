@@ -71,7 +71,7 @@ func needTcpdump(t *testing.T) {
 	}
 }
 
-func TestCountsEqualTcpdumps(t *testing.T) {
+func TestE3CountsEqualTcpdumps(t *testing.T) {
 	needTcpdump(t)
 	for _, path := range captureFiles(t) {
 		got, err := count(path)

@@ -70,7 +70,7 @@ func exactTime(tsresol byte, offset int64, t uint64) (uint64, bool) {
 	return ns.Uint64(), true
 }
 
-func TestClockIsExactForEveryResolution(t *testing.T) {
+func TestE4ClockIsExactForEveryResolution(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for tsresol := range 256 {
 		for range 200 {

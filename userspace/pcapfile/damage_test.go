@@ -16,7 +16,7 @@ import (
 )
 
 // A capture cut at any octet ends cleanly only where a record ends.
-func TestTruncationAtEveryOctet(t *testing.T) {
+func TestE1TruncationAtEveryOctet(t *testing.T) {
 	for _, s := range seeds() {
 		t.Run(s.name, func(t *testing.T) {
 			whole, _, err := readAll(bytes.NewReader(s.raw))
@@ -64,7 +64,7 @@ func checkCut(t *testing.T, cut int, ends []int, err error) {
 
 // A compressed capture cut at any octet never ends cleanly, not even where
 // what was decompressed ends at a record: the checksum is missing.
-func TestTruncationOfCompressedCaptures(t *testing.T) {
+func TestE1TruncationOfCompressedCaptures(t *testing.T) {
 	for _, s := range seeds() {
 		compressed := map[string][]byte{"gzip": gzipped(t, s.raw), "zstd": zstandard(t, s.raw, zstd.WithEncoderCRC(true))}
 		for name, raw := range compressed {
@@ -139,7 +139,7 @@ func TestSeveralMembersAreOneCapture(t *testing.T) {
 }
 
 // Whatever a length field claims, little is allocated and the answer is quick.
-func TestHostileLengthsAllocateLittle(t *testing.T) {
+func TestE2HostileLengthsAllocateLittle(t *testing.T) {
 	const most = 1<<32 - 1
 	ng := func() *builder { return littleEndian().section().iface(1, 0) }
 	cases := map[string]*builder{
@@ -172,7 +172,7 @@ func TestHostileLengthsAllocateLittle(t *testing.T) {
 }
 
 // A zstd frame can ask for any window; the decoder's is bounded.
-func TestHostileZstdWindow(t *testing.T) {
+func TestE2HostileZstdWindow(t *testing.T) {
 	for _, descriptor := range []byte{16 << 3, 21 << 3, 31<<3 | 7} { // 2^26 and more
 		raw := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, descriptor, 1, 0, 0}
 		allocated := allocatedBy(func() {

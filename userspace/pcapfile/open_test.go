@@ -57,7 +57,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestOpenWhatCannotBeOpened(t *testing.T) {
+func TestE8OpenWhatCannotBeOpened(t *testing.T) {
 	directory := t.TempDir()
 	loop := filepath.Join(directory, "loop")
 	if err := os.Symlink(loop, loop); err != nil {
@@ -84,7 +84,7 @@ func TestWordsForAnUnreadableFile(t *testing.T) {
 	}
 }
 
-func TestADirectoryAsStandardInput(t *testing.T) {
+func TestE8DirectoryAsStandardInput(t *testing.T) {
 	directory, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestProgressAndClose(t *testing.T) {
 	}
 }
 
-func TestAFIFOIsReadAsItIsWritten(t *testing.T) {
+func TestE8FIFOIsReadAsItIsWritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func TestAFIFOIsReadAsItIsWritten(t *testing.T) {
 }
 
 // A packet is handed out when it has arrived, not when the buffer is full.
-func TestALivePipeIsNotHeldBack(t *testing.T) {
+func TestE8LivePipeIsNotHeldBack(t *testing.T) {
 	src, dst := io.Pipe()
 	go func() { dst.Write(littleEndian().pcapHeader(magicMicroseconds, 2, 4, 0, 1).Bytes()) }()
 	r, err := NewReader(src)
@@ -225,7 +225,7 @@ func repeaters(times, length int) map[string]repeater {
 }
 
 // The memory of a stream does not grow with its length.
-func TestStreamsTakeConstantMemory(t *testing.T) {
+func TestE8StreamsTakeConstantMemory(t *testing.T) {
 	for name, s := range repeaters(100_000, 1000) {
 		src := s.reader()
 		var heap uint64

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestPcapKinds(t *testing.T) {
+func TestE3PcapKinds(t *testing.T) {
 	kinds := []struct {
 		name         string
 		magic        uint32
@@ -53,7 +53,7 @@ func TestPcapUnknownVersionIsNotACapture(t *testing.T) {
 	}
 }
 
-func TestPcapSnapLengthBoundsNothing(t *testing.T) {
+func TestE3PcapSnapLengthBoundsNothing(t *testing.T) {
 	for _, snapLength := range []uint32{0, 2, 65535, 1 << 31, 1<<32 - 1} {
 		b := littleEndian().pcapHeader(magicMicroseconds, 2, 4, snapLength, 1).record(1, 0, []byte("data"), 9)
 		wantPackets(t, b.Bytes(), packet{"data", 9, 1e9, 1, ""})
@@ -65,7 +65,7 @@ func TestPcapLinkTypeIsWithoutTheFCSLength(t *testing.T) {
 	wantPackets(t, b.Bytes(), packet{"", 0, 0, 195, ""})
 }
 
-func TestPcapOriginalLengthIsAtLeastTheCaptured(t *testing.T) {
+func TestE6PcapOriginalLengthIsAtLeastTheCaptured(t *testing.T) {
 	b := littleEndian().pcapHeader(magicMicroseconds, 2, 4, 0, 1).record(0, 0, []byte("data"), 1)
 	wantPackets(t, b.Bytes(), packet{"data", 4, 0, 1, ""})
 }

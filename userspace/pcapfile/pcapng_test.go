@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestPcapngBlocks(t *testing.T) {
+func TestE4PcapngBlocks(t *testing.T) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
 		t.Run(order.String(), func(t *testing.T) {
 			b := (&builder{order: order}).section().
@@ -29,7 +29,7 @@ func TestPcapngBlocks(t *testing.T) {
 	}
 }
 
-func TestPcapngSectionsForgetTheInterfacesAndByteOrderOfTheLast(t *testing.T) {
+func TestE4PcapngSectionsForgetTheInterfacesAndByteOrderOfTheLast(t *testing.T) {
 	first := littleEndian().section().iface(1, 0, option{optionName, []byte("lan")}).enhanced(0, 1, []byte("x"), 1)
 	second := bigEndian().section().iface(113, 0, option{optionName, []byte("any")}).enhanced(0, 2, []byte("y"), 1)
 	wantPackets(t, append(first.Bytes(), second.Bytes()...),
@@ -55,7 +55,7 @@ func TestPcapngInterfaceNames(t *testing.T) {
 	}
 }
 
-func TestPcapngSimplePacketsAreCutToTheSnapLength(t *testing.T) {
+func TestE4PcapngSimplePacketsAreCutToTheSnapLength(t *testing.T) {
 	b := littleEndian().section().iface(1, 6).simple([]byte("abcdef__"), 100).simple([]byte("abc"), 3)
 	wantPackets(t, b.Bytes(), packet{"abcdef", 100, 0, 1, ""}, packet{"abc", 3, 0, 1, ""})
 }

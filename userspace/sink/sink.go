@@ -68,7 +68,7 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; ndjson may end in ?events=label", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is
@@ -98,6 +98,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int) (Si
 		return nil, err
 	}
 	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns)}
+	if _, labels, _ := splitEvents(spec); labels {
+		s.labels = newLabelEncoder(columns)
+	}
 	if path == "-" {
 		s.writer = stdout
 	} else if err := s.openFile(path, mode); err != nil {
@@ -117,6 +120,18 @@ const (
 // Parse takes a specification apart into a format and a path without opening
 // anything. Its error is a *SpecError.
 func Parse(spec string) (format, path string, err error) {
+	rest, labels, err := splitEvents(spec)
+	if err != nil {
+		return "", "", err
+	}
+	format, path, err = parse(rest)
+	if err == nil && labels && format != NDJSON {
+		err = &SpecError{spec, "labels are written as ndjson only"}
+	}
+	return format, path, err
+}
+
+func parse(spec string) (format, path string, err error) {
 	if spec == "-" {
 		return NDJSON, spec, nil
 	}

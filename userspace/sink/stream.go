@@ -23,6 +23,7 @@ type stream struct {
 	mu      sync.Mutex
 	name    string
 	encoder encoder
+	labels  *labelEncoder // nil if none are wanted
 	writer  io.Writer
 	path    string    // of a file of its own, else empty
 	owned   io.Closer // nil for standard output
@@ -101,13 +102,13 @@ func (s *stream) refuse(err error) *Error {
 	if last < 0 || last == 0 && s.torn {
 		return e
 	}
-	e.Flows, e.NotSent = 1, s.records[last].count
+	e.Flows, e.NotSent = s.records[last].flows, s.records[last].count
+	s.row.ID -= s.records[last].flows
 	start := 0
 	if last > 0 {
 		start = s.records[last-1].end
 	}
 	s.buffer, s.records = s.buffer[:start], s.records[:last]
-	s.row.ID--
 	return e
 }
 

@@ -37,7 +37,7 @@ func (w *reluctant) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestPartialWritesGiveTheSameOctets(t *testing.T) {
+func TestG4PartialWritesGiveTheSameOctets(t *testing.T) {
 	var want bytes.Buffer
 	got := &reluctant{r: rand.New(rand.NewPCG(1, 1))}
 	for _, w := range []io.Writer{&want, got} {
@@ -151,7 +151,7 @@ func written(t *testing.T, text string) (packets uint64) {
 	return packets
 }
 
-func TestWhatAnOutputRefusesIsCountedAndTheRestIsWritten(t *testing.T) {
+func TestG2WhatAnOutputRefusesIsCountedAndTheRestIsWritten(t *testing.T) {
 	const flows = 2000
 	const total = flows * (flows + 1) / 2
 	for _, limit := range []int{0, 100, 64 << 10, 100_001, 300_000} {
@@ -175,7 +175,7 @@ func TestWhatAnOutputRefusesIsCountedAndTheRestIsWritten(t *testing.T) {
 	}
 }
 
-func TestBufferStaysBoundedWhileNothingIsTaken(t *testing.T) {
+func TestG2BufferStaysBoundedWhileNothingIsTaken(t *testing.T) {
 	s := mustOpen(t, "csv:-", everything, &limited{err: syscall.ENOSPC})
 	for range 5000 {
 		if err := s.Write(web()); err != nil && !errors.Is(err, syscall.ENOSPC) {
@@ -230,7 +230,7 @@ func TestReaderThatWentIsTyped(t *testing.T) {
 
 // A file size limit stands for a full disk: it cuts a write short in the same
 // way, and needs no privilege.
-func TestFileHoldsWholeRecordsWhenTheDiskIsFull(t *testing.T) {
+func TestG1FileHoldsWholeRecordsWhenTheDiskIsFull(t *testing.T) {
 	signal.Ignore(syscall.SIGXFSZ)
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {

@@ -92,7 +92,7 @@ func checkNDJSON(t *testing.T, value string) {
 	}
 }
 
-func TestHostileTextComesBack(t *testing.T) {
+func TestG5HostileTextComesBack(t *testing.T) {
 	for _, value := range hostile {
 		checkCSV(t, value)
 		checkNDJSON(t, value)

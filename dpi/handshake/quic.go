@@ -1,0 +1,279 @@
+package handshake
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+const (
+	// connectionIDMax is the longest connection id of versions 1 and 2.
+	connectionIDMax = 20
+	// packetsMax bounds the packets of one datagram, and packetsTried those of a
+	// flow on which keys are tried.
+	packetsMax   = 8
+	packetsTried = 32
+)
+
+// An initial is a QUIC Initial packet, protected.
+type initial struct {
+	version uint32
+	dcid    []byte
+	packet  []byte // up to its end
+	number  int    // offset of the packet number
+	rest    []byte // of the datagram
+}
+
+// QUICVersion is the version of a datagram that begins with a long header (RFC
+// 8999 section 5.1); 0 where it does not, or negotiates versions.
+func QUICVersion(b []byte) uint32 {
+	if len(b) < 7 || b[0]&0xc0 != 0xc0 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b[1:])
+}
+
+// A QUIC reads the hello off one side's datagrams: Initial packets, with CRYPTO
+// frames in any order, spread over any number of datagrams. The zero value is
+// the client's.
+type QUIC struct {
+	a       assembler
+	client  *QUIC  // of the server's, whose keys follow from the client's id
+	dcid    []byte // of the client's first Initial, or first after a Retry
+	keys    *protection
+	version uint32
+	tried   int
+	ended   bool
+	message []byte
+}
+
+// Server makes q read the server's side of a connection.
+func (q *QUIC) Server(client *QUIC) { q.client = client }
+
+// Datagram takes a UDP payload of the side.
+func (q *QUIC) Datagram(b []byte) {
+	for range packetsMax {
+		if q.ended || len(b) == 0 {
+			return
+		}
+		p, isInitial, ok := splitInitial(b)
+		if !ok {
+			return
+		}
+		if isInitial {
+			q.initial(&p)
+		}
+		b = p.rest
+	}
+}
+
+// Version is that of the side's first Initial.
+func (q *QUIC) Version() uint32 { return q.version }
+
+// Message is the hello with its header, or nil.
+func (q *QUIC) Message() []byte { return q.message }
+
+// Done tells that there is no more to be read.
+func (q *QUIC) Done() bool { return q.ended }
+
+// Size is the memory that is held.
+func (q *QUIC) Size() int {
+	n := q.a.size() + cap(q.message)
+	if q.keys != nil {
+		n += 1200 // two AES key schedules and GCM's table
+	}
+	return n
+}
+
+// Drop gives up what has not been read, and the message.
+func (q *QUIC) Drop() {
+	q.end()
+	q.message = nil
+}
+
+func (q *QUIC) end() {
+	q.ended = true
+	q.a.drop()
+	q.keys = nil
+}
+
+// splitInitial takes the first long-header packet off a datagram. isInitial is
+// false for one that is of another type.
+func splitInitial(b []byte) (p initial, isInitial, ok bool) {
+	p.version = QUICVersion(b)
+	v, known := quicVersionOf(p.version)
+	if !known {
+		return p, false, false
+	}
+	c := cursor{b: b, at: 5}
+	p.dcid = c.prefixed()
+	scid := c.prefixed()
+	if c.short || len(p.dcid) > connectionIDMax || len(scid) > connectionIDMax {
+		return p, false, false
+	}
+	kind := b[0] >> 4 & 3
+	isInitial = kind == v.initialType
+	if isInitial {
+		c.skip(c.number())
+	} else if kind == (v.initialType+3)&3 {
+		return p, false, false // Retry, which has no length
+	}
+	length := c.number()
+	p.number = c.at
+	if c.short || length > uint64(len(b)-c.at) {
+		return p, false, false
+	}
+	end := c.at + int(length)
+	p.packet, p.rest = b[:end], b[end:]
+	return p, isInitial, true
+}
+
+// initial reads a packet. Keys follow from the connection id of the client's
+// first one; after a Retry, from the one that the server chose.
+func (q *QUIC) initial(p *initial) {
+	if q.tried++; q.tried > packetsTried {
+		q.end()
+		return
+	}
+	if q.keys != nil {
+		if payload, ok := q.keys.open(p.packet, p.number); ok {
+			q.frames(payload)
+			return
+		}
+		if bytes.Equal(q.dcid, q.idFor(p)) {
+			return
+		}
+	}
+	q.begin(p)
+}
+
+// idFor is the connection id that a packet's keys follow from.
+func (q *QUIC) idFor(p *initial) []byte {
+	if q.client != nil {
+		return q.client.dcid
+	}
+	return p.dcid
+}
+
+// begin reads a packet under keys that are new.
+func (q *QUIC) begin(p *initial) {
+	side := clientSide
+	if q.client != nil {
+		side = serverSide
+	}
+	v, _ := quicVersionOf(p.version)
+	keys, err := initialProtection(v, q.idFor(p), side)
+	if err != nil {
+		return
+	}
+	payload, ok := keys.open(p.packet, p.number)
+	if !ok {
+		return
+	}
+	q.a.drop()
+	q.keys, q.dcid, q.version = keys, bytes.Clone(q.idFor(p)), p.version
+	q.frames(payload)
+}
+
+// The frames that an Initial may hold (RFC 9000 section 12.4).
+const (
+	framePadding = 0x00
+	framePing    = 0x01
+	frameACK     = 0x02
+	frameACKECN  = 0x03
+	frameCRYPTO  = 0x06
+)
+
+func (q *QUIC) frames(payload []byte) {
+	c := cursor{b: payload}
+	for c.at < len(payload) && !c.short {
+		switch c.octet() {
+		case framePadding, framePing:
+		case frameACK:
+			c.skipACK(false)
+		case frameACKECN:
+			c.skipACK(true)
+		case frameCRYPTO:
+			offset, data := c.number(), []byte(nil)
+			data = c.take(c.number())
+			if c.short || offset > HelloMax || !q.a.add(int(offset), data) {
+				q.end()
+				return
+			}
+		default:
+			c.short = true
+		}
+	}
+	q.read()
+}
+
+func (q *QUIC) read() {
+	message, state := messageIn(q.a.prefix())
+	if state == partial {
+		return
+	}
+	kind := byte(KindClientHello)
+	if q.client != nil {
+		kind = KindServerHello
+	}
+	if state == whole && message[0] == kind {
+		q.message = bytes.Clone(message)
+	}
+	q.end()
+}
+
+// A cursor reads a buffer from the front. Once it is short it stays so.
+type cursor struct {
+	b     []byte
+	at    int
+	short bool
+}
+
+func (c *cursor) take(n uint64) []byte {
+	if c.short || n > uint64(len(c.b)-c.at) {
+		c.short = true
+		return nil
+	}
+	data := c.b[c.at : c.at+int(n)]
+	c.at += int(n)
+	return data
+}
+
+func (c *cursor) skip(n uint64) { c.take(n) }
+
+func (c *cursor) octet() byte {
+	b := c.take(1)
+	if b == nil {
+		return 0
+	}
+	return b[0]
+}
+
+// prefixed reads octets behind their number in 8 bits.
+func (c *cursor) prefixed() []byte { return c.take(uint64(c.octet())) }
+
+// number reads a variable-length integer (RFC 9000 section 16).
+func (c *cursor) number() uint64 {
+	first := c.octet()
+	v := uint64(first & 0x3f)
+	for _, b := range c.take(1<<(first>>6) - 1) {
+		v = v<<8 | uint64(b)
+	}
+	return v
+}
+
+// skipACK skips an ACK frame (RFC 9000 section 19.3).
+func (c *cursor) skipACK(ecn bool) {
+	c.number() // largest
+	c.number() // delay
+	ranges := c.number()
+	c.number() // first range
+	for i := uint64(0); i < ranges && !c.short; i++ {
+		c.number()
+		c.number()
+	}
+	if ecn {
+		for range 3 {
+			c.number()
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package handshake
+
+import "encoding/binary"
+
+const (
+	recordHeader    = 5
+	recordHandshake = 22
+	// recordMax is the longest record of any version of TLS.
+	recordMax = 1<<14 + 2048
+)
+
+// A Stream reads the first handshake message off one direction of a TCP
+// connection. Without Begin the segment that comes first is taken for the
+// beginning.
+type Stream struct {
+	a       assembler
+	base    uint32 // sequence number of the first octet
+	started bool
+	ended   bool
+	message []byte
+}
+
+// Begin says at which sequence number the direction's octets begin, where that
+// is known of its SYN or of the other side's acknowledgement.
+func (s *Stream) Begin(sequence uint32) {
+	if !s.started {
+		s.base, s.started = sequence, true
+	}
+}
+
+// Add takes a segment's payload.
+func (s *Stream) Add(sequence uint32, payload []byte) {
+	if s.ended || len(payload) == 0 {
+		return
+	}
+	s.Begin(sequence)
+	offset := int(int32(sequence - s.base))
+	// What is before the beginning is a keep-alive's; what is past the bound
+	// belongs to what follows a hello.
+	if offset < 0 || offset >= HelloMax {
+		return
+	}
+	if !s.a.add(offset, payload[:min(len(payload), HelloMax-offset)]) {
+		s.end()
+		return
+	}
+	s.read()
+}
+
+func (s *Stream) read() {
+	b := s.a.prefix()
+	message, state := recordMessage(b)
+	switch {
+	case state == whole:
+		s.message = append([]byte(nil), message...)
+		s.end()
+	case state == impossible || len(b) >= HelloMax:
+		s.end()
+	}
+}
+
+// Message is the first handshake message with its header, or nil.
+func (s *Stream) Message() []byte { return s.message }
+
+// Done tells that there is no more to be read, or nothing was.
+func (s *Stream) Done() bool { return s.ended }
+
+// Size is the memory that the stream holds.
+func (s *Stream) Size() int { return s.a.size() + cap(s.message) }
+
+// Drop gives up what has not been read, and the message.
+func (s *Stream) Drop() {
+	s.end()
+	s.message = nil
+}
+
+func (s *Stream) end() {
+	s.ended = true
+	s.a.drop()
+}
+
+// A state is how far a message has come.
+type state uint8
+
+const (
+	partial state = iota
+	whole
+	impossible
+)
+
+// recordMessage finds the first handshake message in TLS records, over which it
+// may be spread.
+func recordMessage(b []byte) ([]byte, state) {
+	var joined []byte
+	for {
+		if len(b) > 0 && b[0] != recordHandshake || len(b) > 1 && b[1] != 3 {
+			return nil, impossible
+		}
+		if len(b) < recordHeader {
+			return nil, partial
+		}
+		n := int(binary.BigEndian.Uint16(b[3:]))
+		if n == 0 || n > recordMax {
+			return nil, impossible
+		}
+		body := b[recordHeader:min(len(b), recordHeader+n)]
+		if joined == nil {
+			joined = body[:len(body):len(body)]
+		} else {
+			joined = append(joined, body...)
+		}
+		if message, state := messageIn(joined); state != partial {
+			return message, state
+		}
+		if len(b) < recordHeader+n {
+			return nil, partial
+		}
+		b = b[recordHeader+n:]
+	}
+}
+
+// messageIn finds a hello at the beginning of handshake octets.
+func messageIn(b []byte) ([]byte, state) {
+	if len(b) > 0 && b[0] != KindClientHello && b[0] != KindServerHello {
+		return nil, impossible
+	}
+	if len(b) < messageHeader {
+		return nil, partial
+	}
+	n := messageHeader + int(b[1])<<16 + int(b[2])<<8 + int(b[3])
+	if n > HelloMax {
+		return nil, impossible
+	}
+	if len(b) < n {
+		return nil, partial
+	}
+	return b[:n], whole
+}

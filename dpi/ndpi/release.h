@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What differs between releases of nDPI, 4.2 to 5.x, and nothing else. The rest
+ * of the shim knows of one nDPI only. A development snapshot between two
+ * releases (an odd minor number) is taken for the release after it. */
+#ifndef WEIR_NDPI_RELEASE_H
+#define WEIR_NDPI_RELEASE_H
+
+#include <ndpi_api.h>
+#include <ndpi_main.h>
+
+#define NDPI_AT_LEAST(major, minor) \
+	(NDPI_MAJOR > (major) || (NDPI_MAJOR == (major) && NDPI_MINOR >= (minor)))
+
+#if !NDPI_AT_LEAST(4, 2)
+#error "weir needs libndpi 4.2 or newer: install libndpi-dev, or name a newer one with make NDPI_PREFIX=DIR"
+#elif NDPI_AT_LEAST(6, 0)
+#error "weir knows libndpi 4.2 to 5.x: install one of these, or name it with make NDPI_PREFIX=DIR"
+#endif
+
+typedef struct ndpi_detection_module_struct module_t;
+
+static inline module_t *module_init(void)
+{
+#if NDPI_AT_LEAST(4, 10)
+	return ndpi_init_detection_module(NULL); /* no context shared with other modules */
+#else
+	return ndpi_init_detection_module(ndpi_no_prefs);
+#endif
+}
+
+/* Must come right after module_init since 4.6. Since 5.0 all protocols are on
+ * without asking. */
+static inline void module_enable_all(module_t *module)
+{
+#if !NDPI_AT_LEAST(5, 0)
+	NDPI_PROTOCOL_BITMASK all;
+
+	NDPI_BITMASK_SET_ALL(all);
+	ndpi_set_protocol_detection_bitmask2(module, &all);
+#else
+	(void)module;
+#endif
+}
+
+/* Returns 0 when the module is ready. */
+static inline int module_finalize(module_t *module)
+{
+#if NDPI_AT_LEAST(4, 10)
+	return ndpi_finalize_initialization(module);
+#else
+	ndpi_finalize_initialization(module);
+	return 0;
+#endif
+}
+
+static inline int load_categories(module_t *module, const char *path)
+{
+#if NDPI_AT_LEAST(4, 4)
+	return ndpi_load_categories_file(module, path, NULL);
+#else
+	return ndpi_load_categories_file(module, path);
+#endif
+}
+
+/* Client fingerprints that are malicious: JA3, and in later releases JA4. The
+ * change came some time after 4.12 and by 5.0: there, the library is asked. */
+#if NDPI_AT_LEAST(4, 12)
+extern int ndpi_load_malicious_ja3_file(module_t *module, const char *path) __attribute__((weak));
+extern int ndpi_load_malicious_ja4_file(module_t *module, const char *path) __attribute__((weak));
+#endif
+
+static inline int malicious_clients_are_ja4(void)
+{
+#if NDPI_AT_LEAST(4, 12)
+	return ndpi_load_malicious_ja4_file != NULL;
+#else
+	return 0;
+#endif
+}
+
+static inline int load_malicious_clients(module_t *module, const char *path)
+{
+#if NDPI_AT_LEAST(4, 12)
+	if (ndpi_load_malicious_ja4_file)
+		return ndpi_load_malicious_ja4_file(module, path);
+	return ndpi_load_malicious_ja3_file ? ndpi_load_malicious_ja3_file(module, path) : -1;
+#else
+	return ndpi_load_malicious_ja3_file(module, path);
+#endif
+}
+
+static inline ndpi_protocol process_packet(module_t *module, struct ndpi_flow_struct *flow,
+					   const uint8_t *packet, uint16_t length, uint64_t time_ms)
+{
+#if NDPI_AT_LEAST(4, 6)
+	return ndpi_detection_process_packet(module, flow, packet, length, time_ms, NULL);
+#else
+	return ndpi_detection_process_packet(module, flow, packet, length, time_ms);
+#endif
+}
+
+/* Guesses from ports and addresses what dissection did not find. */
+static inline ndpi_protocol give_up(module_t *module, struct ndpi_flow_struct *flow, uint8_t *guessed)
+{
+#if NDPI_AT_LEAST(5, 0)
+	ndpi_protocol p = ndpi_detection_giveup(module, flow);
+
+	*guessed = flow->protocol_was_guessed;
+	return p;
+#elif NDPI_AT_LEAST(4, 10)
+	return ndpi_detection_giveup(module, flow, guessed);
+#else
+	return ndpi_detection_giveup(module, flow, 1, guessed);
+#endif
+}
+
+/* The result's pair of protocols has been a structure of its own since 4.12. */
+#if NDPI_AT_LEAST(4, 11)
+#define PAIR(p) ((p)->proto)
+#else
+#define PAIR(p) (*(p))
+#endif
+
+static inline uint16_t application_id(const ndpi_protocol *p)
+{
+	return PAIR(p).app_protocol;
+}
+
+static inline uint16_t master_id(const ndpi_protocol *p)
+{
+	return PAIR(p).master_protocol;
+}
+
+static inline void protocol_name(module_t *module, const ndpi_protocol *p, char *to, size_t size)
+{
+	ndpi_protocol2name(module, PAIR(p), to, size);
+}
+
+/* The result for a flow of the one protocol. */
+static inline ndpi_protocol only_protocol(uint16_t id)
+{
+	ndpi_protocol p;
+
+	memset(&p, 0, sizeof(p));
+	PAIR(&p).app_protocol = id;
+	return p;
+}
+
+/* Whether more packets could tell more about a flow whose application is known.
+ * Since 5.0 the result says so; a flow that is monitored has its label. */
+static inline int extra_possible(module_t *module, struct ndpi_flow_struct *flow, const ndpi_protocol *p)
+{
+#if NDPI_AT_LEAST(5, 0)
+	(void)module;
+	if (p->state == NDPI_STATE_MONITORING)
+		return 0;
+	return p->state != NDPI_STATE_CLASSIFIED || flow->extra_packets_func != NULL;
+#else
+	(void)p;
+	return ndpi_extra_dissection_possible(module, flow);
+#endif
+}
+
+/* JA3 of the client; its JA4 in releases that no longer compute JA3. */
+#if NDPI_AT_LEAST(4, 13)
+#define TLS_CLIENT_FINGERPRINT ja4_client
+#else
+#define TLS_CLIENT_FINGERPRINT ja3_client
+#endif
+
+#define HAS_JA4 NDPI_AT_LEAST(4, 10)
+
+/* The protocols of ALPN: until 4.4 one text held whichever side spoke last. */
+#define HAS_BOTH_ALPN NDPI_AT_LEAST(4, 6)
+
+#define HAS_HTTP_SERVER NDPI_AT_LEAST(4, 6)
+
+/* nDPI 4.2 takes the turns of an HTTP conversation by packets without payload as
+ * well: it reads the content type of a response, and the category that it gives,
+ * only if one came between request and response. Newer releases pass such packets
+ * over. */
+#define GOES_BY_BARE !NDPI_AT_LEAST(4, 4)
+
+/* The library's numbers of confidence shift from release to release. */
+static inline uint8_t stable_confidence(const struct ndpi_flow_struct *flow)
+{
+	switch (flow->confidence) {
+	case NDPI_CONFIDENCE_MATCH_BY_PORT:
+		return WEIR_CONFIDENCE_PORT;
+#if !NDPI_AT_LEAST(4, 6) || NDPI_AT_LEAST(4, 8)
+	case NDPI_CONFIDENCE_MATCH_BY_IP:
+		return WEIR_CONFIDENCE_IP;
+#endif
+#if NDPI_AT_LEAST(4, 6)
+	case NDPI_CONFIDENCE_NBPF:
+		return WEIR_CONFIDENCE_NBPF;
+#endif
+#if NDPI_AT_LEAST(4, 4)
+	case NDPI_CONFIDENCE_DPI_PARTIAL:
+		return WEIR_CONFIDENCE_PARTIAL;
+	case NDPI_CONFIDENCE_DPI_PARTIAL_CACHE:
+		return WEIR_CONFIDENCE_PARTIAL_CACHE;
+#endif
+	case NDPI_CONFIDENCE_DPI_CACHE:
+		return WEIR_CONFIDENCE_CACHE;
+	case NDPI_CONFIDENCE_UNKNOWN:
+		return WEIR_CONFIDENCE_UNKNOWN;
+	default: /* NDPI_CONFIDENCE_DPI, and finer kinds of it in newer releases */
+		return WEIR_CONFIDENCE_DPI;
+	}
+}
+
+#endif

@@ -1,0 +1,360 @@
+package loader_test
+
+import (
+	"context"
+	"encoding/binary"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/userspace"
+)
+
+// soaking tells whether tests that have a short form run in full: make soak.
+func soaking() bool { return os.Getenv("WEIR_SOAK") != "" }
+
+// soak chooses between the short form and the full one.
+func soak[T any](short, full T) T {
+	if soaking() {
+		return full
+	}
+	return short
+}
+
+// batch is as many frames as a veth pair's queue surely takes at a time.
+const batch = 64
+
+// A load is a veth pair, both ends in one namespace that nothing else sends in,
+// with frames made in the kernel going from the far end to the near one.
+type load struct {
+	t         *testing.T
+	near, far netlink.Link
+	sent      userspace.Count
+}
+
+func newLoad(t *testing.T) *load {
+	t.Helper()
+	newNamespace(t)
+	// Neighbour discovery would be counted too.
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nearName}, PeerName: farName}); err != nil {
+		t.Fatal(err)
+	}
+	l := &load{t: t, far: up(t, farName), near: up(t, nearName)}
+	(&world{t: t}).waitForCarrier(nearName)
+	return l
+}
+
+// generator sends frames of flows flows out of the far end, in an order of the
+// seed's.
+func (l *load) generator(flows uint32, seed uint64) *flowgen.Generator {
+	l.t.Helper()
+	g, err := flowgen.Load(flowgen.Options{Flows: flows, Seed: seed, Ifindex: l.far.Attrs().Index})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = g.Close() })
+	return g
+}
+
+func (l *load) send(g *flowgen.Generator, frame []byte, packets int) {
+	l.t.Helper()
+	if err := g.Live(frame, uint32(packets), batch); err != nil {
+		l.t.Fatal(err)
+	}
+	l.sent = l.sent.Plus(userspace.Count{Packets: uint64(packets), Octets: uint64(packets * len(frame))})
+}
+
+func template(kind string, size int) []byte {
+	return flowgen.Template(kind, size, [2][6]byte{{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 1}})
+}
+
+// synOf makes a TCP template's only flag SYN.
+func synOf(frame []byte) []byte {
+	const flags = 14 + 20 + 13
+	frame[flags] = 2
+	return frame
+}
+
+// A generated flow is known by its kind and its number.
+type generated struct {
+	v6       bool
+	protocol uint8
+	number   uint32
+}
+
+func generatedOf(f *userspace.Flow) generated {
+	client := f.Source()
+	if f.SourcePort() == 443 {
+		client = f.Destination()
+	}
+	a := client.As16()
+	return generated{v6: !client.Is4(), protocol: f.Record.Key.Protocol, number: binary.BigEndian.Uint32(a[12:]) & (flowgen.MaxFlows - 1)}
+}
+
+// What the records of a flow add up to.
+type sum struct {
+	records int
+	userspace.Count
+}
+
+// A reading collects what a consumer hands out while frames go on arriving.
+type reading struct {
+	t     *testing.T
+	c     *userspace.Consumer
+	stop  context.CancelFunc
+	ended chan error
+	flows map[generated]sum // those that keep says
+}
+
+// read starts to.
+func read(t *testing.T, c *userspace.Consumer, keep func(generated) bool) *reading {
+	ctx, stop := context.WithCancel(context.Background())
+	r := &reading{t: t, c: c, stop: stop, ended: make(chan error, 1), flows: map[generated]sum{}}
+	t.Cleanup(stop)
+	go func() {
+		for f, err := range c.Flows(ctx) {
+			if err != nil {
+				r.ended <- err
+				return
+			}
+			if id := generatedOf(f); keep(id) {
+				s := r.flows[id]
+				s.records++
+				s.Count = s.Plus(userspace.Count{Packets: f.Packets(), Octets: f.Octets()})
+				r.flows[id] = s
+			}
+		}
+		r.ended <- nil
+	}()
+	return r
+}
+
+// end waits until nothing is under way, drains, and holds the ledger to itself
+// and to what was sent.
+func (r *reading) end(sent userspace.Count) userspace.Ledger {
+	r.t.Helper()
+	time.Sleep(50 * time.Millisecond)
+	r.stop()
+	if err := <-r.ended; err != nil {
+		r.t.Fatal(err)
+	}
+	l := r.c.Ledger()
+	if err := l.Check(); err != nil {
+		r.t.Errorf("%v\n%+v", err, l)
+	}
+	switch {
+	case l.NIC == nil:
+		r.t.Error("the ledger has no interface counter")
+	case l.NIC.Low != l.NIC.High || l.NIC.Low != l.Observed:
+		r.t.Errorf("the interface counted %+v, observed are %+v: want equal, with nothing under way", *l.NIC, l.Observed)
+	}
+	if l.Observed != sent {
+		r.t.Errorf("observed %+v, sent %+v", l.Observed, sent)
+	}
+	return l
+}
+
+func everyFlow(generated) bool { return true }
+
+func million(n uint64, took time.Duration) float64 { return float64(n) / took.Seconds() / 1e6 }
+
+// Frames of 60 to 1514 octets, of both versions and protocols, in 20 orders.
+func TestA1LoadOfLiveFramesLeavesNothing(t *testing.T) {
+	l := newLoad(t)
+	o := options()
+	r := read(t, consumer(t, attach(t, o, nearName), o), everyFlow)
+	const flows, seeds, kinds = 800, 20, 8
+	portion := soak(1_000_000, 100_000_000) / seeds / kinds
+	frames := [kinds][]byte{
+		template(flowgen.TCP4, 60), template(flowgen.UDP6, 78), template(flowgen.UDP4, 129), template(flowgen.TCP6, 594),
+		template(flowgen.UDP4, 60), template(flowgen.TCP6, 74), template(flowgen.TCP4, 1514), template(flowgen.UDP6, 1514),
+	}
+	want := map[generated]sum{}
+	var took time.Duration
+	for seed := range uint64(seeds) {
+		g, s := l.generator(flows, seed), flowgen.NewSequence(flows, seed)
+		for _, frame := range frames {
+			began := time.Now()
+			l.send(g, frame, portion)
+			took += time.Since(began)
+			expect(want, s, frame, portion)
+		}
+	}
+	ledger := r.end(l.sent)
+	for id, w := range want {
+		if got := r.flows[id]; got.Count != w.Count {
+			t.Fatalf("flow %+v: %+v, sent %+v", id, got, w.Count)
+		}
+	}
+	if len(r.flows) != len(want) || ledger.Lost.Packets != 0 {
+		t.Errorf("%d flows, want %d; lost %+v", len(r.flows), len(want), ledger.Lost)
+	}
+	t.Logf("measured: %d frames in %d orders at %.2f M/s, every count of %d flows exact, L1 to L4 residual 0",
+		l.sent.Packets, seeds, million(l.sent.Packets, took), len(want))
+}
+
+// expect adds what a generator sends.
+func expect(want map[generated]sum, s *flowgen.Sequence, frame []byte, packets int) {
+	id := generated{v6: frame[12] == 0x86}
+	if id.protocol = frame[23]; id.v6 {
+		id.protocol = frame[20]
+	}
+	counts := map[uint32]uint64{}
+	for range packets {
+		flow, _ := s.Next()
+		counts[flow]++
+	}
+	for flow, n := range counts {
+		id.number = flow
+		w := want[id]
+		w.Count = w.Plus(userspace.Count{Packets: n, Octets: n * uint64(len(frame))})
+		want[id] = w
+	}
+}
+
+// A flood of flows into a full table, beside flows that were there before it.
+type flood struct {
+	name     string
+	frame    []byte
+	duration time.Duration
+}
+
+func TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact(t *testing.T) {
+	flood{"random tuples", template(flowgen.UDP4, 60), soak(5*time.Second, time.Minute)}.run(t)
+}
+
+func TestA6FloodOfSYNsLeavesEstablishedFlowsExact(t *testing.T) {
+	flood{"SYNs to one port", synOf(template(flowgen.TCP4, 60)), soak(3*time.Second, time.Minute)}.run(t)
+}
+
+func (f flood) run(t *testing.T) {
+	l := newLoad(t)
+	o := options()
+	o.Config.MaxFlows, o.RingOctets = 262_144, 16<<20
+	a := attach(t, o, nearName)
+	r := read(t, consumer(t, a, o), func(id generated) bool { return id.v6 })
+	const established = 1000
+	const flooding = 50_000 // between two packets of an established flow
+	steady, many := l.generator(established, 1), l.generator(flowgen.MaxFlows, 2)
+	frame := template(flowgen.TCP6, 100)
+	rounds := uint64(20)
+	l.send(steady, frame, 20*established)
+	began := time.Now()
+	for time.Since(began) < f.duration {
+		l.send(many, f.frame, flooding)
+		l.send(steady, frame, established)
+		rounds++
+	}
+	took, flooded := time.Since(began), l.sent.Packets
+	admitted := l.untilAdmitted(a)
+	ledger := r.end(l.sent)
+	for n := range uint32(established) {
+		got := r.flows[generated{true, 6, n}]
+		if want := (sum{1, userspace.Count{Packets: rounds, Octets: rounds * uint64(len(frame))}}); got != want {
+			t.Fatalf("established flow %d: %+v, want %+v", n, got, want)
+		}
+	}
+	if ledger.TableFull == 0 || ledger.EndReasons[bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES] == 0 {
+		t.Errorf("full %d times, end reasons %v: want both of a full table", ledger.TableFull, ledger.EndReasons)
+	}
+	t.Logf("measured: %s for %.0f s at %.2f M/s into %d entries: %d established flows exact (%d packets each), residual 0, "+
+		"table full %d times, %d lost and counted, %d flows ended by reason 5, new flows admitted %.1f s after",
+		f.name, took.Seconds(), million(flooded, took), o.Config.MaxFlows, established, rounds,
+		ledger.TableFull, ledger.Lost.Packets, ledger.EndReasons[bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES], admitted.Seconds())
+}
+
+// untilAdmitted is how long after a flood new flows find a place again.
+func (l *load) untilAdmitted(a *loader.Attachment) time.Duration {
+	l.t.Helper()
+	g := l.generator(flowgen.MaxFlows, 3)
+	began := time.Now()
+	for time.Since(began) < 10*time.Second {
+		before := tableFull(l.t, a)
+		l.send(g, template(flowgen.UDP6, 78), 100)
+		time.Sleep(20 * time.Millisecond)
+		if tableFull(l.t, a) == before {
+			return time.Since(began)
+		}
+	}
+	l.t.Error("10 s after the flood new flows find no place")
+	return 0
+}
+
+// tableFull is how many packets have found the table full.
+func tableFull(t *testing.T, a *loader.Attachment) (n uint64) {
+	t.Helper()
+	for _, p := range a.Handles().Points {
+		var cpus []bpf.LedgerCount
+		if err := a.Handles().Ledgers.Lookup(uint32(p.Index), &cpus); err != nil {
+			t.Fatal(err)
+		}
+		for i := range cpus {
+			n += cpus[i].TableFull
+		}
+	}
+	return n
+}
+
+// Nobody reads the ring while more flows arrive than the table holds.
+func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
+	l := newLoad(t)
+	o := options()
+	a := attach(t, o, nearName)
+	c := consumer(t, a, o)
+	const established, flooding = 1000, 50_000
+	steady, many := l.generator(established, 1), l.generator(flowgen.MaxFlows, 2)
+	frame := template(flowgen.TCP6, 100)
+	rounds, stopped := uint64(0), soak(2*time.Second, 10*time.Second)
+	began := time.Now()
+	for time.Since(began) < stopped {
+		l.send(steady, frame, established)
+		l.send(many, template(flowgen.UDP4, 60), flooding)
+		rounds++
+	}
+	took := time.Since(began)
+	r := read(t, c, func(id generated) bool { return id.v6 })
+	ledger := r.end(l.sent)
+	for n := range uint32(established) {
+		got := r.flows[generated{true, 6, n}]
+		if want := (sum{1, userspace.Count{Packets: rounds, Octets: rounds * uint64(len(frame))}}); got != want {
+			t.Fatalf("established flow %d: %+v, want %+v", n, got, want)
+		}
+	}
+	if ledger.Lost.Packets == 0 {
+		t.Error("nothing lost: the ring was not full")
+	}
+	t.Logf("measured: not read for %.0f s at %.2f M/s: %d aggregated flows lose 0, %d single packets lost and counted, residual 0",
+		took.Seconds(), million(l.sent.Packets, took), established, ledger.Lost.Packets)
+}
+
+// A drain hands out every flow that is open.
+func TestC1DrainOfManyFlows(t *testing.T) {
+	l := newLoad(t)
+	o := options()
+	flows := soak(100_000, 1_000_000)
+	o.Config.MaxFlows, o.RingOctets = 1<<20, 16<<20
+	o.Config.IdleTimeout = time.Hour
+	r := read(t, consumer(t, attach(t, o, nearName), o), func(generated) bool { return false })
+	g := l.generator(uint32(flows), 1)
+	for range 2 {
+		l.send(g, template(flowgen.UDP4, 60), flows)
+	}
+	began := time.Now()
+	ledger := r.end(l.sent)
+	took := time.Since(began)
+	if ledger.Flows != uint64(flows) || ledger.EndReasons[bpf.WeirFlowEndReasonEND_FORCED] != uint64(flows) {
+		t.Errorf("%d flows, by end reason %v; want %d ended by force", ledger.Flows, ledger.EndReasons, flows)
+	}
+	if took > 5*time.Second {
+		t.Errorf("the drain takes %v", took)
+	}
+	t.Logf("measured: %d open flows drained in %.1f s, residual 0", flows, took.Seconds())
+}

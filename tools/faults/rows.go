@@ -1,0 +1,210 @@
+package main
+
+// A row of the list of faults, with the tests that show it.
+type row struct {
+	id      string
+	promise string
+	// tests are a package's directory and a test of it, whose name begins with
+	// "Test" and the row.
+	tests []string
+	// missing is what of the row no test shows, and why; without tests, why none does.
+	missing string
+}
+
+// elsewhere is what no row of a machine for tests can show.
+const elsewhere = "real NICs (links that flap, many queues, VLAN tags stripped by hardware, LRO, a driver's own limits), " +
+	"more than two CPUs, arm64, big-endian, line rate, suspend, kernels below 6.1"
+
+// table is every row, in order.
+func table() []row {
+	var all []row
+	for _, group := range [][]row{accounting(), lifeCycle(), process(), clocks(), files(), frames(), sinks(), security()} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+func accounting() []row {
+	return []row{
+		{id: "A1", promise: "a load of live frames leaves residual 0", tests: []string{"loader TestA1LoadOfLiveFramesLeavesNothing"},
+			missing: "a mark of a million frames a second: the rate is the machine's"},
+		{id: "A2", promise: "a sweep racing two writers loses nothing",
+			tests: []string{"bpf TestA2SweepRacingTwoWritersLosesNothing"}},
+		{id: "A3", promise: "two CPUs on one flow keep its sums",
+			tests: []string{"bpf TestA3TwoWritersOfOneFlowKeepItsSums"}},
+		{id: "A4", promise: "a full ring loses single packets only, each counted", tests: []string{
+			"bpf TestA4FullRingLosesNoAggregatedFlow", "userspace TestA4FullRingLosesSinglePacketsOnlyAndIsCounted",
+			"loader TestA4StoppedConsumerCostsSinglePacketsOnly"},
+			missing: "steady again within 2 s"},
+		{id: "A5", promise: "a full table keeps established flows exact", tests: []string{
+			"userspace TestA5FloodMakesRoomForItself", "loader TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact"},
+			missing: "a mark of a million frames a second: the rate is the machine's"},
+		{id: "A6", promise: "a SYN flood closes half-open flows first", tests: []string{
+			"bpf TestA6PressureClosesHalfOpenFlowsFirst", "loader TestA6FloodOfSYNsLeavesEstablishedFlowsExact"},
+			missing: "CPU and memory of the consumer"},
+		{id: "A7", promise: "keys made to collide cost no more than others", tests: []string{"bpf TestA7TablesHaveSeedsOfTheirOwn"},
+			missing: "the cost of 100,000 keys that collide elsewhere"},
+		{id: "A8", promise: "10 M flows within bounds of memory and time", missing: "takes 3.2 GB for the kernel's table alone and a memory cgroup"},
+		{id: "A9", promise: "offline memory is bounded, whatever the number of flows", tests: []string{
+			"userspace TestA9FlowsBeyondTheLimitCloseTheOldest", "userspace TestA9MemoryIsFlatInTheLength"}},
+		{id: "A10", promise: "counters are wide enough", tests: []string{"bpf TestA10CountersDoNotWrap"}},
+		{id: "A11", promise: "the network sees every frame unchanged", tests: []string{
+			"bpf/differential TestA11EveryFrameOfEveryCapturePassesUnchanged", "loader TestA11FramesArriveUnchanged"}},
+		{id: "A12", promise: "overhead is reported, not promised", missing: "no pass mark: make bench prints it"},
+	}
+}
+
+func lifeCycle() []row {
+	return []row{
+		{id: "B1", promise: "kill -9 leaves nothing behind", tests: []string{
+			"loader TestB1KillingAMeterLeavesNothingBehind", "cmd/weir TestB1KilledMeterLeavesNothing"}},
+		{id: "B2", promise: "metering goes on while the meter is dead", missing: "pinning"},
+		{id: "B3", promise: "killed during a start, the next start succeeds", missing: "pinning"},
+		{id: "B4", promise: "pins of another layout are refused", missing: "pinning"},
+		{id: "B5", promise: "a second meter is told who is the first", missing: "pinning, whose lock names the process"},
+		{id: "B6", promise: "another XDP program is named and left alone",
+			tests: []string{"loader TestB6AnotherXDPProgramIsNamedAndLeftAlone"}},
+		{id: "B7", promise: "an interface deleted costs no flow",
+			tests:   []string{"loader TestB7InterfaceDeletedWhileObservedCostsNoFlow"},
+			missing: "noticing it within a second, --exit-on-gone, attaching again when it returns"},
+		{id: "B8", promise: "down, up and rename leave no gap",
+			tests:   []string{"loader TestB8InterfaceMayGoDownAndUpAndBeRenamed"},
+			missing: "a move to another namespace; status"},
+		{id: "B9", promise: "the MTU stays the operator's", tests: []string{"loader TestB9MTUStaysTheOperators"}},
+		{id: "B10", promise: "without native XDP it says so, and counts the same", tests: []string{
+			"loader TestB10NativeXDPIsExact", "loader TestB10GenericXDPIsFallenBackToWithAWarning",
+			"loader TestB10FramesThatArriveBecomeFlowsAtEveryHook"}},
+		{id: "B11", promise: "an upgrade does not detach", missing: "upgrade in place; that attaching flaps a real NIC's link cannot be shown without one"},
+		{id: "B12", promise: "every exit leaves nothing", tests: []string{"cmd/weir TestB12EveryExitLeavesNothing"}},
+	}
+}
+
+func process() []row {
+	return []row{
+		{id: "C1", promise: "a signal drains, a second leaves at once", tests: []string{
+			"cmd/weir TestC1SignalDrains", "cmd/weir TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned", "loader TestC1DrainOfManyFlows"}},
+		{id: "C2", promise: "rotation neither loses nor repeats a record", tests: []string{
+			"cmd/weir TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce", "userspace/sink TestC2RotationNeitherLosesNorRepeats"}},
+		{id: "C3", promise: "a reader that leaves ends the run in order",
+			tests: []string{"cmd/weir TestC3LiveReaderThatLeavesEndsTheRunInOrder"}},
+		{id: "C4", promise: "stopped and continued, as A4", tests: []string{"cmd/weir TestC4StoppedMeterMissesNothing"},
+			missing: "10 s of a million frames a second while it is stopped"},
+		{id: "C5", promise: "a panic in a plug-in costs its feature only", missing: "there are no plug-ins"},
+		{id: "C6", promise: "opening and closing leaks nothing",
+			tests: []string{"loader TestC6OpeningAndClosingLeaksNothing"}},
+		{id: "C7", promise: "tight limits: it meters, or says why in a line", missing: "runs under limits of descriptors and memory"},
+	}
+}
+
+func clocks() []row {
+	return []row{
+		{id: "D1", promise: "a wall clock set mid-flow moves no duration", tests: []string{"userspace TestD1WallClockSetMidFlow"}},
+		{id: "D2", promise: "a time namespace moves no flow", tests: []string{"userspace TestD2TimeNamespaceMovesNoFlow"}},
+		{id: "D3", promise: "expiry is neither early nor never", tests: []string{
+			"userspace TestD3ExtremeTimeoutsExpireNeitherEarlyNorNever", "userspace TestD3SweepsAreNeitherEarlyNorLate"}},
+		{id: "D4", promise: "times backwards follow their rule", tests: []string{
+			"userspace TestD4TimesBackwardsInOneFlow", "userspace TestD4TheClockIsTheLatestTimeSeen",
+			"userspace TestD4ShufflingWithinTheIdleTimeMovesNoPacket"}},
+		{id: "D5", promise: "extreme times are clamped and counted", tests: []string{
+			"userspace/pcapfile TestD5ExtremeTimesAreMetered", "userspace/pcapfile TestD5ExtremeTimesOfPcapAreMetered",
+			"userspace/pcapfile TestD5TimesOutOfRangeAreClampedAndCounted", "cmd/weir TestD5TimesThatWereClampedAreTold"}},
+	}
+}
+
+func files() []row {
+	return []row{
+		{id: "E1", promise: "a capture cut anywhere is damaged, or ends at a record", tests: []string{
+			"userspace/pcapfile TestE1TenCapturesCutAtEveryOctet", "cmd/weir TestE1CutCapturesEndWithExitCode3",
+			"userspace/pcapfile TestE1TruncationAtEveryOctet", "userspace/pcapfile TestE1TruncationOfCompressedCaptures"}},
+		{id: "E2", promise: "hostile lengths allocate little", tests: []string{
+			"userspace/pcapfile TestE2HostileLengthsAllocateLittle", "userspace/pcapfile TestE2HostileZstdWindow"}},
+		{id: "E3", promise: "every kind of pcap counts as tcpdump does", tests: []string{
+			"userspace/pcapfile TestE3PcapKinds", "userspace/pcapfile TestE3PcapSnapLengthBoundsNothing",
+			"userspace/pcapfile TestE3CountsEqualTcpdumps"}},
+		{id: "E4", promise: "every block of pcapng", tests: []string{
+			"userspace/pcapfile TestE4PcapngBlocks", "userspace/pcapfile TestE4PcapngSectionsForgetTheInterfacesAndByteOrderOfTheLast",
+			"userspace/pcapfile TestE4PcapngSimplePacketsAreCutToTheSnapLength", "userspace/pcapfile TestE4ClockIsExactForEveryResolution"}},
+		{id: "E5", promise: "every link type, or its status", tests: []string{
+			"userspace/decode TestE5EveryLinkTypeIsReadOrIgnored", "userspace/decode TestE5DataFramesOf80211ShowTheirPacket",
+			"userspace/decode TestE5PPPInEveryForm"},
+			missing: "the number of a link type that is ignored"},
+		{id: "E6", promise: "octets are of the original length", tests: []string{
+			"userspace/pcapfile TestE6OctetsAreOfTheOriginalLength", "userspace/pcapfile TestE6PcapOriginalLengthIsAtLeastTheCaptured"}},
+		{id: "E7", promise: "runts, giants and lengths of 0 have the right octets",
+			tests: []string{"userspace TestE7LengthsThatLieCountAsTheFrames"}},
+		{id: "E8", promise: "whatever is no file has a defined result", tests: []string{
+			"userspace/pcapfile TestE8OpenWhatCannotBeOpened", "userspace/pcapfile TestE8DirectoryAsStandardInput",
+			"userspace/pcapfile TestE8FIFOIsReadAsItIsWritten", "userspace/pcapfile TestE8LivePipeIsNotHeldBack",
+			"userspace/pcapfile TestE8StreamsTakeConstantMemory"}},
+		{id: "E9", promise: "many files: the damaged are named, the rest complete", tests: []string{
+			"cmd/weir TestE9DamagedFilesAmongManyAreNamed", "cmd/weir TestE9SeveralFilesAreOneInput"},
+			missing: "a summary line for each file"},
+		{id: "E10", promise: "no input makes a reader or decoder panic", tests: []string{
+			"userspace/pcapfile FuzzReader", "userspace/decode FuzzDecode"},
+			missing: "here the corpora only: make fuzz T=30s searches"},
+	}
+}
+
+func frames() []row {
+	return []row{
+		{id: "F1", promise: "the two parsers agree", tests: []string{
+			"bpf/differential TestF1DecodersAgreeOnEveryFrame", "tools/parsediff TestF1DecodersAgreeOnMutants"}},
+		{id: "F2", promise: "the two meters agree", tests: []string{"bpf/differential TestF2MetersAgreeOnEveryCapture"}},
+		{id: "F3", promise: "IPv4 options and bad header lengths", tests: []string{"userspace TestF3IPv4OptionsAndBadHeaderLengths"}},
+		{id: "F4", promise: "fragments are never dropped", tests: []string{"userspace TestF4FragmentsAreNeverDropped"}},
+		{id: "F5", promise: "IPv6 extension headers to the bound of 8", tests: []string{"userspace TestF5IPv6ExtensionsAreFollowedToEight"}},
+		{id: "F6", promise: "VLAN stacks have both ends in the key", tests: []string{"userspace TestF6VLANStacksHaveBothTheirEndsInTheKey"}},
+		{id: "F7", promise: "tunnels to four levels, and no further", tests: []string{
+			"userspace TestF7TunnelsAreFollowedToFourLevels", "userspace TestF7TunnelsThatAreNotAskedForStayClosed"}},
+		{id: "F8", promise: "TCP headers that contradict themselves", tests: []string{
+			"userspace TestF8TCPHeadersThatContradictThemselves", "userspace TestF8EverySetOfTCPFlagsCounts"}},
+		{id: "F9", promise: "what carries no IP is ignored by its class", tests: []string{"userspace TestF9WhatCarriesNoIPIsIgnoredByItsClass"}},
+		{id: "F10", promise: "the verifier accepts every program within budget",
+			tests: []string{"bpf TestF10VerifierAcceptsEveryProgramWithinBudget"}},
+		{id: "F11", promise: "a second kernel passes the same tests", missing: "a run of the tests on Linux 6.1"},
+	}
+}
+
+func sinks() []row {
+	return []row{
+		{id: "G1", promise: "a full disk loses whole records, counted", tests: []string{
+			"userspace/sink TestG1FileHoldsWholeRecordsWhenTheDiskIsFull", "cmd/weir TestG1FullDiskIsALossOfFlowsToThatOutputOnly"},
+			missing: "space that returns"},
+		{id: "G2", promise: "a slow sink is bounded and counted", tests: []string{
+			"userspace/sink TestG2BufferStaysBoundedWhileNothingIsTaken", "userspace/sink TestG2WhatAnOutputRefusesIsCountedAndTheRestIsWritten"},
+			missing: "a live run with a sink at 1 % of the rate"},
+		{id: "G3", promise: "a dead collector costs its flows only", missing: "outputs over a network"},
+		{id: "G4", promise: "partial writes give the same octets", tests: []string{"userspace/sink TestG4PartialWritesGiveTheSameOctets"}},
+		{id: "G5", promise: "hostile text comes back as it was", tests: []string{"userspace/sink TestG5HostileTextComesBack"}},
+		{id: "G6", promise: "a dead ring reader while pinned", missing: "pinning"},
+		{id: "G7", promise: "records of another layout are refused", tests: []string{"userspace TestG7RingRecordsOfAnotherBuildAreRefused"}},
+	}
+}
+
+func security() []row {
+	return []row{
+		{id: "H1", promise: "no more privilege than named is needed", tests: []string{
+			"loader TestH1ThreeCapabilitiesAreEnoughToMeter", "loader TestH1MissingCapabilityIsNamed"},
+			missing: "CAP_PERFMON is required, where the row says optional"},
+		{id: "H2", promise: "the consumer runs without privilege", missing: "the split of privileges"},
+		{id: "H3", promise: "the parent touches no input", missing: "the split of privileges"},
+		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
+			"dpi TestH4CrashCostsLabelsNotFlows", "dpi TestH4HangIsEndedByTheWatchdog",
+			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows"},
+			missing: "a gigabyte allocated; a sample that kills twice is quarantined"},
+		{id: "H5", promise: "nDPI's process can do nothing else", tests: []string{"dpi TestH5ProcessHasNoPrivileges"},
+			missing: "each forbidden act tried"},
+		{id: "H6", promise: "pins are for their group only", missing: "pinning"},
+		{id: "H7", promise: "the control socket refuses strangers and garbage", missing: "the control socket"},
+		{id: "H8", promise: "programs call only allowed helpers", tests: []string{
+			"bpf TestH8ProgramsCallOnlyAllowedHelpers", "bpf TestH8MapsHaveNoFlagsButThoseOnTheList"}},
+		{id: "H9", promise: "the unit file is audited at 2.0 or less", missing: "the unit file"},
+		{id: "H10", promise: "no payload on disk", missing: "a test under this row's name"},
+		{id: "H11", promise: "the object is what its sources give", tests: []string{"bpf TestH11HashesNameTheObjectAndItsLayout"},
+			missing: "the rebuild, which make check-generate does"},
+		{id: "H12", promise: "logs hold no hostile octets and do not repeat", missing: "a test under this row's name"},
+		{id: "H13", promise: "state for labels is bounded", tests: []string{
+			"dpi/worker TestH13FlowFedLeastRecentlyIsJudgedForTheBound", "dpi/worker TestH13VerdictsThatAreNotFetchedAreBounded"},
+			missing: "a load of 65,536 flows and more"},
+	}
+}
