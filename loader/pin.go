@@ -57,7 +57,7 @@ type pin struct {
 	about About
 }
 
-// beside is a new directory next to path, locked, for the caller to fill or empty.
+// beside is a name next to path that nothing has.
 func beside(path, purpose string) string {
 	var random [4]byte
 	_, _ = rand.Read(random[:])
@@ -67,9 +67,10 @@ func beside(path, purpose string) string {
 // checkPinPath makes a path absolute and says whether something can be pinned
 // there.
 func checkPinPath(path string) (string, error) {
-	path, err := filepath.Abs(path)
+	given := path
+	path, err := filepath.Abs(given)
 	if err != nil {
-		return "", fmt.Errorf("pin a meter at %s: %w", path, err)
+		return "", fmt.Errorf("pin a meter at %s: %w", given, err)
 	}
 	var fs unix.Statfs_t
 	parent := filepath.Dir(path)
@@ -247,7 +248,7 @@ func (p *pin) remove() error {
 	return removePins(dir)
 }
 
-// loadPinnedMap opens a map of the directory.
+// loadMap opens a map of the directory.
 func (p *pin) loadMap(name string, readOnly bool) (*ebpf.Map, error) {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: readOnly})
 	if err != nil {

@@ -63,7 +63,11 @@ func (p *pinnedRun) say(flows uint64, notSent userspace.Count) {
 }
 
 // all tells whether every flow is safe.
-func (p *pinnedRun) all() bool { return p.err == nil && p.safe == p.flows }
+func (p *pinnedRun) all() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err == nil && p.safe == p.flows
+}
 
 func pinFlag(s *settings, usage string) cli.Flag {
 	return &cli.StringFlag{Name: "pin", Destination: &s.pin, Category: categoryAttachment, Usage: usage}
