@@ -54,6 +54,15 @@ struct {
 	__type(value, struct ledger);
 } ledgers SEC(".maps");
 
+/* How far user space has come. Writer and reader: one consumer, which finds there
+ * what the one before it has done; no program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct consumer_progress);
+} progress SEC(".maps");
+
 /* Flow ids given out by each CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

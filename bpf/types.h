@@ -324,6 +324,25 @@ struct sweep {
 	__u32 pad;
 };
 
+/* How far user space has come, kept by the kernel over its end. Everything is of
+ * one moment: what was read up to position, and what became of it. Nothing but
+ * user space reads or writes it. */
+struct consumer_progress {
+	__u64 position; /* in the ring buffer; what is behind it is to be read again */
+	__u64 read_packets;
+	__u64 read_octets; /* like all of these in the accounting mode */
+	__u64 delivered_packets; /* in flows that are safe */
+	__u64 delivered_octets;
+	__u64 not_sent_packets; /* of these, in flows that an output refused */
+	__u64 not_sent_octets;
+	__u64 held_packets; /* in parts metered in user space, which end with it */
+	__u64 held_octets;
+	__u64 died_packets; /* that were in such parts when it was killed */
+	__u64 died_octets;
+	__u64 flows; /* delivered */
+	__u64 end_reasons[6]; /* of them, by enum flow_end_reason */
+};
+
 /* One verdict of "classification done": its flow needs no more samples. */
 struct dpi_done {
 	struct flow_key key;

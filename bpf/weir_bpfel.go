@@ -22,6 +22,23 @@ const (
 	WeirAccountingACCOUNTING_PAYLOAD   WeirAccounting = 3
 )
 
+type WeirConsumerProgress struct {
+	_                structs.HostLayout
+	Position         uint64
+	ReadPackets      uint64
+	ReadOctets       uint64
+	DeliveredPackets uint64
+	DeliveredOctets  uint64
+	NotSentPackets   uint64
+	NotSentOctets    uint64
+	HeldPackets      uint64
+	HeldOctets       uint64
+	DiedPackets      uint64
+	DiedOctets       uint64
+	Flows            uint64
+	EndReasons       [6]uint64
+}
+
 type WeirDecodeStatus uint32
 
 const (
@@ -347,6 +364,7 @@ const (
 	WeirMapFlowIds                 = "flow_ids"
 	WeirMapFlows                   = "flows"
 	WeirMapLedgers                 = "ledgers"
+	WeirMapProgress                = "progress"
 	WeirMapVacant                  = "vacant"
 	WeirProgWeirDpiDone            = "weir_dpi_done"
 	WeirProgWeirSweep              = "weir_sweep"
@@ -441,11 +459,12 @@ type WeirProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirMapSpecs struct {
-	Events  *ebpf.MapSpec `ebpf:"events"`
-	FlowIds *ebpf.MapSpec `ebpf:"flow_ids"`
-	Flows   *ebpf.MapSpec `ebpf:"flows"`
-	Ledgers *ebpf.MapSpec `ebpf:"ledgers"`
-	Vacant  *ebpf.MapSpec `ebpf:"vacant"`
+	Events   *ebpf.MapSpec `ebpf:"events"`
+	FlowIds  *ebpf.MapSpec `ebpf:"flow_ids"`
+	Flows    *ebpf.MapSpec `ebpf:"flows"`
+	Ledgers  *ebpf.MapSpec `ebpf:"ledgers"`
+	Progress *ebpf.MapSpec `ebpf:"progress"`
+	Vacant   *ebpf.MapSpec `ebpf:"vacant"`
 }
 
 // WeirVariableSpecs contains global variables before they are loaded into the kernel.
@@ -507,11 +526,12 @@ func (o *WeirObjects) Close() error {
 //
 // It can be passed to LoadWeirObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirMaps struct {
-	Events  *ebpf.Map `ebpf:"events"`
-	FlowIds *ebpf.Map `ebpf:"flow_ids"`
-	Flows   *ebpf.Map `ebpf:"flows"`
-	Ledgers *ebpf.Map `ebpf:"ledgers"`
-	Vacant  *ebpf.Map `ebpf:"vacant"`
+	Events   *ebpf.Map `ebpf:"events"`
+	FlowIds  *ebpf.Map `ebpf:"flow_ids"`
+	Flows    *ebpf.Map `ebpf:"flows"`
+	Ledgers  *ebpf.Map `ebpf:"ledgers"`
+	Progress *ebpf.Map `ebpf:"progress"`
+	Vacant   *ebpf.Map `ebpf:"vacant"`
 }
 
 func (m *WeirMaps) Close() error {
@@ -520,6 +540,7 @@ func (m *WeirMaps) Close() error {
 		m.FlowIds,
 		m.Flows,
 		m.Ledgers,
+		m.Progress,
 		m.Vacant,
 	)
 }

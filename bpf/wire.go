@@ -20,6 +20,7 @@ type (
 	LedgerCount  = WeirLedger
 	Sweep        = WeirSweep
 	DPIDone      = WeirDpiDone
+	Progress     = WeirConsumerProgress
 	RecordEvent  = WeirRecordEvent
 	PacketEvent  = WeirPacketEvent
 	SampleEvent  = WeirSampleEvent
@@ -53,6 +54,8 @@ type Handles struct {
 	Events  *ebpf.Map // the ring buffer
 	Flows   *ebpf.Map // the flow table, to be read only
 	Ledgers *ebpf.Map // counters, one entry an observation point
+	// Progress is what a Consumer leaves for the next one; needed only for that.
+	Progress *ebpf.Map
 	// Sweep closes and deletes; run by test-run, never attached. One run at a time:
 	// of two, one could delete what a packet has just put where the other deleted.
 	Sweep   *ebpf.Program

@@ -22,6 +22,9 @@ type Attachment struct {
 	direction Direction
 	hooks     []string
 	warnings  []string
+	linkNames []PinnedLink // of links, in the same order
+	pin       *pin         // nil if it ends with the process
+	adopted   bool
 
 	mu       sync.Mutex
 	links    []link.Link
@@ -31,7 +34,8 @@ type Attachment struct {
 }
 
 // Attach loads the metering programs and attaches them to the named interfaces
-// of the calling thread's network namespace, all of them or none. Each error says
+// of the calling thread's network namespace, all of them or none; with
+// Options.Pin it adopts the meter that is pinned there, if one is. Each error says
 // in one line what to do; their types are those of this package.
 func Attach(names []string, o Options) (*Attachment, error) {
 	o, err := o.withDefaults()
@@ -44,7 +48,11 @@ func Attach(names []string, o Options) (*Attachment, error) {
 	}
 	a := &Attachment{netlink: h, direction: o.Direction}
 	if a.ports, err = findPorts(h, names); err == nil {
-		err = a.start(&o)
+		if o.Pin != "" {
+			err = a.attachPinned(&o)
+		} else {
+			err = a.start(&o)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
@@ -60,7 +68,7 @@ func (a *Attachment) start(o *Options) error {
 			}
 		}
 	}
-	if err := a.load(o); err != nil {
+	if err := a.load(o, nil); err != nil {
 		return err
 	}
 	a.counters.take(a, &a.counters.before)
@@ -95,15 +103,25 @@ func (a *Attachment) attachPort(i int, p port, o *Options) error {
 		if err := a.attachXDP(p, programs[bpf.WeirProgWeirXdpIn], o.XDPMode); err != nil {
 			return err
 		}
+		a.nameLink(i, bpf.WeirProgWeirXdpIn)
 	default:
 		if err := a.attachTCX(p, programs[bpf.WeirProgWeirTcxIn], ebpf.AttachTCXIngress); err != nil {
 			return err
 		}
+		a.nameLink(i, bpf.WeirProgWeirTcxIn)
 	}
 	if o.sends() {
-		return a.attachTCX(p, programs[bpf.WeirProgWeirTcxOut], ebpf.AttachTCXEgress)
+		if err := a.attachTCX(p, programs[bpf.WeirProgWeirTcxOut], ebpf.AttachTCXEgress); err != nil {
+			return err
+		}
+		a.nameLink(i, bpf.WeirProgWeirTcxOut)
 	}
 	return nil
+}
+
+// nameLink says what the newest link is to be pinned as.
+func (a *Attachment) nameLink(point int, program string) {
+	a.linkNames = append(a.linkNames, PinnedLink{fmt.Sprintf("%s%d_%s", pinLinkPrefix, point, program), point, program})
 }
 
 func (a *Attachment) attachXDP(p port, program *ebpf.Program, mode XDPMode) error {
@@ -179,11 +197,12 @@ func (a *Attachment) attached(l link.Link, p port, how string) {
 func (a *Attachment) Handles() bpf.Handles {
 	first := a.instances[0]
 	h := bpf.Handles{
-		Events:  first.maps[bpf.WeirMapEvents],
-		Flows:   first.maps[bpf.WeirMapFlows],
-		Ledgers: first.maps[bpf.WeirMapLedgers],
-		Sweep:   first.programs[bpf.WeirProgWeirSweep],
-		DPIDone: first.programs[bpf.WeirProgWeirDpiDone],
+		Events:   first.maps[bpf.WeirMapEvents],
+		Flows:    first.maps[bpf.WeirMapFlows],
+		Ledgers:  first.maps[bpf.WeirMapLedgers],
+		Progress: first.maps[bpf.WeirMapProgress],
+		Sweep:    first.programs[bpf.WeirProgWeirSweep],
+		DPIDone:  first.programs[bpf.WeirProgWeirDpiDone],
 	}
 	for i, p := range a.ports {
 		h.Points = append(h.Points, bpf.Point{Index: uint8(i), Name: p.name, Ifindex: p.ifindex})
@@ -210,6 +229,11 @@ func (a *Attachment) Detach() error {
 	a.counters.take(a, &a.counters.ending)
 	var errs []error
 	for _, l := range a.links {
+		if a.pin != nil {
+			if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
+				errs = append(errs, explain("detach", err))
+			}
+		}
 		if err := l.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("detach: %w", err))
 		}
@@ -227,15 +251,25 @@ const membarrierGlobal = 1
 // window of some microseconds left, in which a last packet is metered.
 func waitForPrograms() { _, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0) }
 
-// Close detaches, and frees all programs and maps.
+// Close detaches, and frees all programs and maps. A pinned meter goes on, with
+// its links and all, for whoever opens it next.
 func (a *Attachment) Close() error {
-	err := a.Detach()
+	var err error
+	if a.pin == nil {
+		err = a.Detach()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.closed {
 		return err
 	}
 	a.closed = true
+	if !a.detached { // it is pinned
+		for _, l := range a.links {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	defer a.release()
 	for _, in := range a.instances {
 		in.close()
 	}

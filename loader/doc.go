@@ -3,6 +3,6 @@
 // Reading the flows needs none of it, and is package userspace; the two meet at
 // a bpf.Handles.
 //
-// Nothing is pinned: links, programs and maps end with the process, however it
-// ends.
+// Links, programs and maps end with the process, however it ends, unless
+// Options.Pin says where they are to stay.
 package loader

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -30,13 +31,15 @@ func (in *instance) close() {
 
 // sharedMaps are made by the first instance and used by all.
 var sharedMaps = []string{
-	bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapFlowIds, bpf.WeirMapVacant,
+	bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapProgress, bpf.WeirMapFlowIds, bpf.WeirMapVacant,
 }
 
 const loadOperation = "load the metering programs"
 
-func (a *Attachment) load(o *Options) error {
+// load loads each port's programs, over shared maps where there are such already.
+func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
 	shared := map[string]*ebpf.Map{}
+	maps.Copy(shared, existing)
 	for i := range a.ports {
 		spec, err := a.spec(i, o)
 		if err != nil {

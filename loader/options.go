@@ -71,6 +71,9 @@ type Options struct {
 	// filter.Compile does; nil meters every frame. It is called once for each
 	// interface.
 	Filter func(linkType int) ([]netbpf.RawInstruction, error)
+	// Pin is a directory to be, in a BPF file system: the meter is pinned there and
+	// outlives the process, until it is removed. Empty: it ends with the process.
+	Pin string
 	// RingOctets is the size of the ring buffer, a power of two and a multiple of
 	// the page size; 0 is 16 MiB.
 	RingOctets int

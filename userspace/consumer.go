@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"sync"
 	"time"
 	"unsafe"
-
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -21,7 +18,7 @@ import (
 type Consumer struct {
 	handles bpf.Handles
 	options options
-	ring    *ringbuf.Reader
+	ring    *ring
 	sweeper sweeper
 	// Packets that found no place in the kernel's table are metered here, by the
 	// same rules.
@@ -36,14 +33,20 @@ type Consumer struct {
 	flow    Flow
 	sample  Sample
 	counted Ledger
-	stopped bool // the caller broke off
-	deaf    bool // the programs could not be told to stop samples
+	died    Count  // with the processes before this one
+	stopped bool   // the caller broke off
+	unread  bool   // and had not been given the event that was at hand
+	behind  uint64 // the position behind that event
+	deaf    bool   // the programs could not be told to stop samples
 	trouble error
 	yield   func(*Flow, error) bool
+
+	left bool // its end leaves the meter running
 
 	mu        sync.Mutex
 	published Ledger
 	brokenOff bool
+	confirmed confirmed
 }
 
 // NewConsumer returns a Consumer of a running meter, whose programs were loaded
@@ -56,12 +59,18 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	if h.Events == nil || h.Flows == nil || h.Ledgers == nil || h.Sweep == nil || h.DPIDone == nil {
 		return nil, errors.New("read a running meter: its handles are incomplete: take them from loader.Attachment.Handles")
 	}
-	ring, err := ringbuf.NewReader(h.Events)
+	c := &Consumer{handles: h, options: o, points: map[uint8]string{}, sampled: newSampledFlows(),
+		held: newHeldParts()}
+	if o.confirm {
+		if err := c.adopt(); err != nil {
+			return nil, err
+		}
+	}
+	ring, err := openRing(h.Events, c.confirmed.present.Position)
 	if err != nil {
 		return nil, fmt.Errorf("read ring buffer: %w", err)
 	}
-	c := &Consumer{handles: h, options: o, ring: ring, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: newHeldParts()}
+	c.ring = ring
 	for _, p := range h.Points {
 		c.points[p.Index] = p.Name
 	}
@@ -69,12 +78,14 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	bounded := o.config
 	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
 	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
-	c.overflow.flowIDs = overflowFlowIDs
+	c.overflow.flowIDs = overflowFlowIDs + c.confirmed.present.Position
 	return c, nil
 }
 
 // overflowFlowIDs is where the ids of flows metered in user space begin: the
-// kernel's carry a CPU number in the upper 16 bits, which never is so high.
+// kernel's carry a CPU number in the upper 16 bits, which never is so high. A
+// Consumer that follows another begins at the position in the ring: each of these
+// flows has taken more octets there than one.
 const overflowFlowIDs = 1 << 63
 
 // overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
@@ -83,11 +94,15 @@ const overflowMaxFlows = 32768
 
 // Close releases the ring buffer's mapping. It must not be called during the
 // iteration.
-func (c *Consumer) Close() error { return c.ring.Close() }
+func (c *Consumer) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ring.close()
+}
 
 const (
-	// pollInterval is how long the loop waits for events: the programs never
-	// wake it.
+	// pollInterval is how long the loop waits for events once it has read all: the
+	// programs never wake it.
 	pollInterval = 5 * time.Millisecond
 	// pollEvents bounds the events between two looks at the clock.
 	pollEvents = 4096
@@ -98,7 +113,8 @@ const (
 // Flows yields flows as the programs, or the sweep, close them. When ctx ends it
 // detaches (WithDetach), closes what is open as forced, hands it out and ends; so
 // it does after an error, which comes last. If the caller breaks off, nothing
-// more is read, and what is open stays in the kernel. Flows may be called once.
+// more is read, and what is open stays in the kernel; so it does at the end of ctx
+// WithConfirmation and without WithDetach. Flows may be called once.
 func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 	return func(yield func(*Flow, error) bool) {
 		c.yield = yield
@@ -112,16 +128,20 @@ func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 
 func (c *Consumer) run(ctx context.Context) error {
 	if err := c.sweep(bpf.WeirSweepModeSWEEP_IDLE); err != nil {
+		c.left = c.options.confirm
 		return err
 	}
 	var err error
 	for ctx.Err() == nil && !c.stopped && err == nil {
-		if err = c.poll(time.Now().Add(pollInterval)); err == nil {
+		if err = c.poll(); err == nil {
 			err = c.tend()
 		}
 	}
 	if c.stopped {
 		return nil
+	}
+	if c.options.confirm && c.options.detach == nil {
+		return errors.Join(err, c.leave(), c.trouble)
 	}
 	// whatever went wrong, what was metered is handed out as far as it goes
 	return errors.Join(err, c.detach(), c.drain(), c.trouble)
@@ -141,7 +161,7 @@ func (c *Consumer) tend() error {
 		}
 	}
 	c.publish()
-	return nil
+	return c.keepUp()
 }
 
 func (c *Consumer) detach() error {
@@ -167,7 +187,7 @@ const drainSweeps = 8
 // what the ring needs if each fills it.
 func (c *Consumer) drainRounds() int {
 	records := c.options.config.MaxFlows * int(unsafe.Sizeof(bpf.RecordEvent{}))
-	return drainSweeps + 4*records/c.ring.BufferSize()
+	return drainSweeps + 4*records/c.ring.size()
 }
 
 // closeAll sweeps until nothing is open. The ring may be too small for all of it
@@ -183,8 +203,14 @@ func (c *Consumer) closeAll() error {
 		if err := c.empty(); err != nil {
 			return err
 		}
-		if s := &c.sweeper.last; s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
+		s := &c.sweeper.last
+		if s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
 			return nil
+		}
+		if s.Deferred != 0 {
+			if err := c.awaitRoom(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -192,8 +218,8 @@ func (c *Consumer) closeAll() error {
 
 // empty reads what is in the ring now, and no more than it can hold.
 func (c *Consumer) empty() error {
-	for range 1 + c.ring.BufferSize()/(eventOctetsMin*pollEvents) {
-		n, err := c.pollCounted(time.Unix(1, 0))
+	for range 1 + c.ring.size()/(eventOctetsMin*pollEvents) {
+		n, err := c.read()
 		if err != nil || n < pollEvents {
 			return err
 		}
@@ -201,27 +227,40 @@ func (c *Consumer) empty() error {
 	return nil
 }
 
-// poll handles events until deadline, or until pollEvents of them have been.
-func (c *Consumer) poll(deadline time.Time) error {
-	_, err := c.pollCounted(deadline)
+// poll handles events, and waits a little where it came to the end of them.
+func (c *Consumer) poll() error {
+	n, err := c.read()
+	if err == nil && n < pollEvents && !c.stopped {
+		time.Sleep(pollInterval)
+	}
 	return err
 }
 
-func (c *Consumer) pollCounted(deadline time.Time) (n int, err error) {
-	c.ring.SetDeadline(deadline)
-	var record ringbuf.Record
+// read handles the events that are there, pollEvents of them at most. What was
+// read is given back to the kernel at once, unless it waits for confirmation.
+func (c *Consumer) read() (n int, err error) {
 	for n < pollEvents && !c.stopped {
-		err := c.ring.ReadInto(&record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		raw, behind, err := c.ring.next()
+		switch {
+		case errors.Is(err, errRingEmpty):
 			c.held.emptied++
 			return n, nil
-		}
-		if err != nil {
+		case errors.Is(err, errRingBusy):
+			return n, nil
+		case err != nil:
 			return n, fmt.Errorf("read ring buffer: %w", err)
 		}
 		n++
-		if err := c.event(record.RawSample); err != nil && c.trouble == nil {
+		c.behind = behind
+		if err := c.event(raw); err != nil && c.trouble == nil {
 			c.trouble = err // the ledger will not close: what it held is not known
+		}
+		if c.unread {
+			break
+		}
+		c.ring.advance(behind)
+		if !c.options.confirm {
+			c.ring.commit(behind)
 		}
 	}
 	return n, nil

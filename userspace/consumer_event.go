@@ -63,10 +63,13 @@ func (c *Consumer) record(r *bpf.Record) {
 		c.overflow.handOut()
 	}
 	if c.stopped {
-		return // nobody takes it: it has not been read
+		c.unread = true // nobody takes it
+		return
 	}
 	c.counted.Read = c.counted.Read.Plus(recordCount(r))
-	c.deliver(c.merged(r))
+	r = c.merged(r)
+	c.ring.advance(c.behind) // whoever has this flow has the event
+	c.deliver(r)
 }
 
 // packet meters a packet that travelled alone.
@@ -94,6 +97,9 @@ func (c *Consumer) deliver(r *bpf.Record) {
 	}
 	c.flow = Flow{Record: *r, Interface: c.points[r.Key.Point]}
 	c.toWall(&c.flow.Record)
+	if c.options.confirm {
+		c.await()
+	}
 	c.stopped = !c.yield(&c.flow, nil)
 }
 

@@ -14,6 +14,12 @@ func (c *Consumer) Ledger() Ledger {
 	c.mu.Lock()
 	l, brokenOff := c.published, c.brokenOff
 	c.mu.Unlock()
+	l.LostWithConsumer = c.died
+	if b := &c.confirmed.before; b.NotSentPackets > 0 {
+		l.NotSent = map[string]Count{earlierProcess: {b.NotSentPackets, b.NotSentOctets}}
+		l.Delivered.Packets -= b.NotSentPackets
+		l.Delivered.Octets -= b.NotSentOctets
+	}
 	for _, p := range c.handles.Points {
 		if err := c.addPoint(&l, p.Index); err != nil {
 			// the counters stay what they are: the lines will not close, and say so
@@ -22,8 +28,8 @@ func (c *Consumer) Ledger() Ledger {
 	}
 	if brokenOff {
 		l.Open = Count{
-			l.Accounted.Packets - l.Read.Packets - l.Lost.Packets,
-			l.Accounted.Octets - l.Read.Octets - l.Lost.Octets,
+			l.Accounted.Packets - l.Read.Packets - l.Lost.Packets - l.LostWithConsumer.Packets,
+			l.Accounted.Octets - l.Read.Octets - l.Lost.Octets - l.LostWithConsumer.Octets,
 		}
 	}
 	if c.options.nic != nil {
@@ -73,7 +79,10 @@ func (c *Consumer) tableFull() uint64 {
 func (c *Consumer) publish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.published, c.brokenOff = c.counted, c.stopped
+	c.published, c.brokenOff = c.counted, c.stopped || c.left
+	if c.options.confirm {
+		c.confirmed.present = c.progress()
+	}
 	c.published.ClockJumps, c.published.ClockJumped = c.sweeper.clock.jumps, c.sweeper.clock.jumped
 	c.published.Open = c.overflowOpen.Plus(Count{c.sweeper.last.PacketsOpen, c.sweeper.last.OctetsOpen})
 }

@@ -79,7 +79,7 @@ func (s *sampledFlows) stop(program *ebpf.Program) error {
 		}
 		if len(batch) == doneBatch || len(batch) > 0 && i == len(asked)-1 {
 			data := unsafe.Slice((*byte)(unsafe.Pointer(&batch[0])), uintptr(len(batch))*unsafe.Sizeof(batch[0]))
-			if _, err := program.Run(&ebpf.RunOptions{Data: data, Repeat: 1}); err != nil {
+			if err := testRun(program, data, nil); err != nil {
 				return fmt.Errorf("stop samples of %d flows: %w", len(batch), err)
 			}
 			batch = batch[:0]

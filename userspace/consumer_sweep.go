@@ -60,8 +60,7 @@ func (s *sweeper) run(mode bpf.WeirSweepMode) error {
 	in := bpf.Sweep{Mode: uint32(mode), PressureNs: uint64(s.pressure)}
 	out := bpf.Sweep{}
 	start, before := time.Now(), s.clock.monotonic()
-	_, err := s.program.Run(&ebpf.RunOptions{Data: sweepBytes(&in), DataOut: sweepBytes(&out), Repeat: 1})
-	if err != nil {
+	if err := testRun(s.program, sweepBytes(&in), sweepBytes(&out)); err != nil {
 		return fmt.Errorf("sweep the flow table: %w", err)
 	}
 	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())

@@ -62,12 +62,13 @@ func newKernelMeter(t *testing.T, c Config, ring uint32) *kernelMeter {
 
 func (k *kernelMeter) handles() bpf.Handles {
 	return bpf.Handles{
-		Events:  k.coll.Maps[bpf.WeirMapEvents],
-		Flows:   k.coll.Maps[bpf.WeirMapFlows],
-		Ledgers: k.coll.Maps[bpf.WeirMapLedgers],
-		Sweep:   k.coll.Programs[bpf.WeirProgWeirSweep],
-		DPIDone: k.coll.Programs[bpf.WeirProgWeirDpiDone],
-		Points:  []bpf.Point{{Index: 7, Name: "test0"}},
+		Events:   k.coll.Maps[bpf.WeirMapEvents],
+		Flows:    k.coll.Maps[bpf.WeirMapFlows],
+		Ledgers:  k.coll.Maps[bpf.WeirMapLedgers],
+		Progress: k.coll.Maps[bpf.WeirMapProgress],
+		Sweep:    k.coll.Programs[bpf.WeirProgWeirSweep],
+		DPIDone:  k.coll.Programs[bpf.WeirProgWeirDpiDone],
+		Points:   []bpf.Point{{Index: 7, Name: "test0"}},
 	}
 }
 

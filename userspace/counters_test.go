@@ -90,6 +90,7 @@ var ledgerDrivers = []struct {
 	{"a full table and a full ring", driveFullTable, []string{"TableFull", "Overflow", "Lost", "SamplesLost"}},
 	{"an entry that is being deleted", driveBusy, []string{"RecordBusy", "Overflow"}},
 	{"expiry into a full ring", driveDeferred, []string{"Deferred", "EndReasons[idle timeout]"}},
+	{"a process that is killed", driveKilled, []string{"LostWithConsumer"}},
 	{"a wall clock that is set", driveClock, []string{"ClockJumps", "ClockJumped"}},
 	{"a file", driveFile, append([]string{"Regressions", "EndReasons[active timeout]", "EndReasons[end of flow]", "EndReasons[lack of resources]"}, ignoredCounters()...)},
 }

@@ -25,7 +25,7 @@ type Range struct{ Low, High Count }
 //
 //	L1  NIC                 = Observed
 //	L2  Observed            = Metered + Σ Ignored
-//	L3  Accounted           = Read + Open + Lost
+//	L3  Accounted           = Read + Open + Lost + LostWithConsumer
 //	L4  Read                = Delivered + Σ NotSent
 //
 // Octets of L1 and L2 are those of the frames; those of L3 and L4 are in the
@@ -44,6 +44,9 @@ type Ledger struct {
 	// Lost is what it could not keep account of: a packet without a place in
 	// the table, whose own record found no room in the ring buffer.
 	Lost Count
+	// LostWithConsumer is what Consumers before this one had metered in user
+	// space, for want of a place in the table, when they were killed.
+	LostWithConsumer Count
 	// Open is in records that have not been closed yet. It is exact only when
 	// no packet arrives while the ledger is read.
 	Open Count
@@ -110,7 +113,7 @@ func (l *Ledger) Check() error {
 	}
 	for _, line := range []LedgerError{
 		{"L2", l.Observed, l.Metered.Plus(l.IgnoredTotal())},
-		{"L3", l.Accounted, l.Read.Plus(l.Open).Plus(l.Lost)},
+		{"L3", l.Accounted, l.Read.Plus(l.Open).Plus(l.Lost).Plus(l.LostWithConsumer)},
 		{"L4", l.Read, l.Delivered.Plus(l.NotSentTotal())},
 	} {
 		if line.Left != line.Right {

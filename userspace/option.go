@@ -8,6 +8,7 @@ type options struct {
 	samples SampleFunc
 	filter  func(data []byte, length uint32) bool
 	detach  func() error
+	confirm bool
 	nic     func() *Range
 }
 
@@ -42,6 +43,14 @@ func WithFilter(match func(data []byte, length uint32) bool) Option {
 // it closes what is open: from then on no packet may arrive.
 func WithDetach(detach func() error) Option {
 	return func(o *options) { o.detach = detach }
+}
+
+// WithConfirmation has a Consumer give nothing back to the kernel before the caller
+// has said that it is safe (Consumer.Confirm): whoever reads the meter next gets
+// it again. It begins where the one before it was confirmed, and goes on in its
+// ledger; for that it needs Handles.Progress.
+func WithConfirmation() Option {
+	return func(o *options) { o.confirm = true }
 }
 
 // WithNIC tells a Consumer's ledger what the interfaces themselves have counted.

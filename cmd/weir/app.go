@@ -33,7 +33,8 @@ func newApp(env *environment) *cli.App {
 		Writer:    env.stdout,
 		ErrWriter: env.stderr,
 		Commands: []*cli.Command{
-			attachCommand(env), replayCommand(env), schemaCommand(env), protocolsCommand(env), doctorCommand(env), versionCommand(env), workerCommand(),
+			attachCommand(env), consumeCommand(env), statusCommand(env), detachCommand(env), replayCommand(env), schemaCommand(env),
+			protocolsCommand(env), doctorCommand(env), versionCommand(env), workerCommand(),
 		},
 		HideVersion:               true,
 		HideHelpCommand:           true,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -35,9 +36,11 @@ func attachCommand(env *environment) *cli.Command {
 		Name:      "attach",
 		Usage:     "meter what interfaces receive or send, as it happens",
 		UsageText: "weir attach [OPTIONS] INTERFACE...",
-		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends.\n" +
+		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends;\n" +
+			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
 			"Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
-		Flags: append(s.flags(), a.flags()...),
+		Flags: append(append(s.flags(), a.flags()...), pinFlag(s,
+			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err
@@ -74,6 +77,7 @@ func (a *attachSettings) loaderOptions(s *settings) loader.Options {
 		Direction: loader.Direction(a.direction.picked),
 		Hook:      loader.Hook(a.hook.picked),
 		XDPMode:   loader.XDPMode(a.mode.picked),
+		Pin:       s.pin,
 	}
 	if s.filter != "" {
 		o.Filter = func(linkType int) ([]netbpf.RawInstruction, error) { return filter.Compile(s.filter, linkType) }
@@ -100,22 +104,35 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 	if err != nil {
 		return err
 	}
-	options, err := r.options(c.Context, true)
+	r.duration = a.duration.d
+	if s.pin != "" {
+		return r.follow(c.Context, attachment)
+	}
+	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(attachment, l) }
+	return r.observe(c.Context, attachment, userspace.WithDetach(attachment.Detach))
+}
+
+// observe runs a meter that is attached.
+func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...userspace.Option) (err error) {
+	options, err := r.options(ctx, true)
 	if err != nil {
 		r.close()
 		return err
 	}
-	consumer, err := userspace.NewConsumer(attachment.Handles(), append(options, userspace.WithDetach(attachment.Detach))...)
+	consumer, err := userspace.NewConsumer(a.Handles(), append(options, more...)...)
 	if err != nil {
 		r.close()
 		return err
 	}
 	defer func() { err = worst(err, consumer.Close()) }()
-	say.note("metering %s", strings.Join(attachment.Hooks(), ", "))
+	if r.pinned != nil {
+		r.pinned.consumer = consumer
+	}
+	if !r.ending {
+		r.say.note("metering %s", strings.Join(a.Hooks(), ", "))
+	}
 	r.meter(consumer)
-	r.duration = a.duration.d
-	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(attachment, l) }
-	return r.run(c.Context)
+	return r.run(ctx)
 }
 
 // countInterfaces enters what the interfaces counted. It must agree with what

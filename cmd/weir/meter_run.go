@@ -33,6 +33,11 @@ type meterRun struct {
 	// finish, where there is one, says what became of the input and completes
 	// the ledger.
 	finish func(*userspace.Ledger) error
+	// pinned is the meter, where it outlives the run: what it gives is confirmed
+	// when it is written.
+	pinned *pinnedRun
+	ending bool            // at once: what is open is all there is
+	before userspace.Count // delivered when the run began
 	// nicIsExact: what the interfaces counted beyond what was observed is lost.
 	nicIsExact bool
 
@@ -44,7 +49,7 @@ type meterRun struct {
 func newMeterRun(env *environment, s *settings) (*meterRun, error) {
 	r := &meterRun{env: env, settings: s, say: speaker{env.stderr, s.level}}
 	var err error
-	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say)
+	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say, s.pin != "")
 	return r, err
 }
 
@@ -76,6 +81,8 @@ func (r *meterRun) meter(m meter) {
 	if r.worker != nil {
 		r.source = r.worker.Wrap(m, m)
 	}
+	l := r.source.Ledger()
+	r.before = l.Delivered
 }
 
 // close gives up what was opened, for a run that does not come to its end.
@@ -91,6 +98,9 @@ func (r *meterRun) close() {
 func (r *meterRun) run(ctx context.Context) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
+	if r.ending {
+		drain()
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -103,7 +113,9 @@ func (r *meterRun) run(ctx context.Context) error {
 		r.worker.Close()
 	}
 	r.labels.close()
-	r.outputs.close()
+	if written := r.outputs.close(); r.pinned != nil && written {
+		r.pinned.confirmAll(r.outputs)
+	}
 	return r.conclude()
 }
 
@@ -116,6 +128,9 @@ func (r *meterRun) deliver(ctx context.Context) {
 		}
 		r.summary.Add(f)
 		r.outputs.write(f)
+		if r.pinned != nil {
+			r.pinned.written(r.outputs)
+		}
 	}
 }
 
@@ -135,7 +150,7 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		case <-done:
 			return nil
 		case <-ticker.C:
-			r.outputs.flush()
+			r.flush()
 			continue
 		case <-r.env.hangups:
 			r.outputs.reopen()
@@ -153,9 +168,21 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 	}
 }
 
+// flush writes what is buffered, and confirms it where somebody waits for that.
+func (r *meterRun) flush() {
+	if r.pinned != nil {
+		r.pinned.confirm(r.outputs)
+	} else {
+		r.outputs.flush()
+	}
+}
+
 // abandon says what is lost by leaving now.
 func (r *meterRun) abandon() error {
 	l := r.source.Ledger()
+	if r.pinned != nil {
+		return &codedError{exitFailed, errors.New("interrupted twice: left at once; what was not confirmed comes again to whoever reads the pinned meter next")}
+	}
 	open := l.Open.Plus(l.Lost)
 	return &codedError{exitFailed, fmt.Errorf("interrupted twice: left at once; abandoned flows with some %d packets, %d octets, and what the outputs had not written",
 		open.Packets, open.Octets)}
@@ -164,7 +191,7 @@ func (r *meterRun) abandon() error {
 // conclude prints the summary and finds what the run comes to.
 func (r *meterRun) conclude() error {
 	l := r.source.Ledger()
-	r.outputs.settle(&l)
+	r.outputs.settle(&l, r.before)
 	var verdict error
 	if r.finish != nil {
 		verdict = r.finish(&l)
@@ -184,6 +211,10 @@ func (r *meterRun) checkSource() error {
 	for _, err := range r.errs {
 		r.say.always("%s", oneLine(err))
 	}
+	if r.pinned != nil && r.pinned.err != nil {
+		r.say.always("%s", oneLine(r.pinned.err))
+		return &codedError{code: exitFailed}
+	}
 	if len(r.errs) > 0 || r.outputs.broke() && r.outputs.lost() == 0 {
 		return &codedError{code: exitFailed}
 	}
@@ -195,6 +226,10 @@ func (r *meterRun) checkSource() error {
 func (r *meterRun) checkLedger(l *userspace.Ledger) error {
 	inner := *l
 	inner.NIC = nil
+	if r.pinned != nil && !r.ending {
+		// Packets arrive while the counters are read: L2 holds but for those under way.
+		inner.Observed = inner.Metered.Plus(inner.IgnoredTotal())
+	}
 	if err := inner.Check(); err != nil {
 		r.say.always("%s; this is a fault of weir, please report it", oneLine(err))
 		return &codedError{code: exitFailed}
@@ -204,7 +239,7 @@ func (r *meterRun) checkLedger(l *userspace.Ledger) error {
 
 // checkLoss tells of packets that are in no flow that was written.
 func (r *meterRun) checkLoss(l *userspace.Ledger) error {
-	lost := l.Lost.Packets + r.outputs.lost()
+	lost := l.Lost.Packets + l.LostWithConsumer.Packets + r.outputs.lost()
 	total := l.Metered.Packets
 	if r.nicIsExact && l.NIC.Low.Packets > l.Observed.Packets {
 		lost += l.NIC.Low.Packets - l.Observed.Packets

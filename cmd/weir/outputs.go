@@ -29,17 +29,22 @@ type outputs struct {
 type output struct {
 	sink    sink.Sink
 	offered userspace.Count
+
+	mu      sync.Mutex // what is below
 	notSent userspace.Count
 	flows   uint64 // not sent
-
-	mu     sync.Mutex // what is below
-	gone   bool       // nothing can be written any more, and that is no fault
-	failed bool
-	spoke  time.Time
+	gone    bool   // nothing can be written any more, and that is no fault
+	failed  bool
+	spoke   time.Time
 }
 
-// openOutputs opens what the user asked for, or else what suits stdout.
-func openOutputs(env *environment, specs []string, columns []feature.Column, say speaker) (*outputs, error) {
+// openOutputs opens what the user asked for, or else what suits stdout. With
+// resume, files that exist are not replaced but gone on with.
+func openOutputs(env *environment, specs []string, columns []feature.Column, say speaker, resume bool) (*outputs, error) {
+	open := sink.Open
+	if resume {
+		open = sink.Resume
+	}
 	if len(specs) == 0 {
 		specs = []string{sink.NDJSON + ":-"}
 		if env.terminal(env.stdout) {
@@ -48,7 +53,7 @@ func openOutputs(env *environment, specs []string, columns []feature.Column, say
 	}
 	o := &outputs{say: say, gone: make(chan struct{})}
 	for _, spec := range specs {
-		s, err := sink.Open(spec, columns, env.stdout)
+		s, err := open(spec, columns, env.stdout)
 		if err != nil {
 			o.close()
 			return nil, err
@@ -71,16 +76,21 @@ func (o *outputs) write(f *userspace.Flow) {
 	}
 }
 
-// flush writes what is buffered. It may run while write does.
-func (o *outputs) flush() {
+// flush writes what is buffered, and says whether no output holds anything back.
+// It may run while write does.
+func (o *outputs) flush() (done bool) {
+	done = true
 	for _, out := range o.all {
 		if out.isGone() {
+			done = false
 			continue
 		}
 		if err := out.sink.Flush(); err != nil {
 			o.trouble(out, err)
+			done = false
 		}
 	}
+	return done
 }
 
 // reopen has files begin anew where they were moved away. It may run while write
@@ -97,13 +107,18 @@ func (o *outputs) reopen() {
 	o.say.detail("outputs reopened")
 }
 
-// close closes every output. Nothing else runs.
-func (o *outputs) close() {
+// close closes every output, and says whether each wrote all that it held. Nothing
+// else runs.
+func (o *outputs) close() (done bool) {
+	done = true
 	for _, out := range o.all {
 		if err := out.sink.Close(); err != nil {
 			o.trouble(out, err)
+			done = false
 		}
+		done = done && !out.isGone()
 	}
+	return done
 }
 
 // trouble books what an output did not take, and tells of it once in a while.
@@ -133,25 +148,39 @@ func (out *output) isGone() bool {
 	return out.gone
 }
 
-// refuse books flows as not sent. Flush gives up no flow, so this is of one
-// goroutine at a time.
+// refuse books flows as not sent.
 func (out *output) refuse(flows uint64, count userspace.Count) {
+	out.mu.Lock()
+	defer out.mu.Unlock()
 	if flows > 0 {
 		out.flows += flows
 		out.notSent = out.notSent.Plus(count)
 	}
 }
 
+// notSent is the most that an output did not take. It may run while write does.
+func (o *outputs) notSent() (most userspace.Count) {
+	for _, out := range o.all {
+		out.mu.Lock()
+		if out.notSent.Packets > most.Packets {
+			most = out.notSent
+		}
+		out.mu.Unlock()
+	}
+	return most
+}
+
 // settle enters into a ledger what the outputs did with the flows. The line L4
 // is about one output: where several refused flows, about the one that refused
-// most, and the others are told of besides.
-func (o *outputs) settle(l *userspace.Ledger) {
+// most, and the others are told of besides. before is what had been delivered when
+// the run began.
+func (o *outputs) settle(l *userspace.Ledger, before userspace.Count) {
 	worst := slices.MaxFunc(o.all, func(a, b *output) int {
 		return int(a.notSent.Packets) - int(b.notSent.Packets)
 	})
 	l.Delivered = userspace.Count{
-		Packets: worst.offered.Packets - worst.notSent.Packets,
-		Octets:  worst.offered.Octets - worst.notSent.Octets,
+		Packets: before.Packets + worst.offered.Packets - worst.notSent.Packets,
+		Octets:  before.Octets + worst.offered.Octets - worst.notSent.Octets,
 	}
 	l.NotSent = maps.Clone(l.NotSent)
 	if worst.flows > 0 {

@@ -36,6 +36,7 @@ type settings struct {
 	tcpEnd      bool
 	tunnels     bool
 	filter      string
+	pin         string // a directory; empty for a meter that ends with the process
 	level       verbosity
 }
 
@@ -61,7 +62,11 @@ const (
 
 // flags are the flags that set s. Some are read back by read.
 func (s *settings) flags() []cli.Flag {
-	return slices.Concat(s.flowFlags(), fileFlags(&s.files), []cli.Flag{
+	return slices.Concat(s.flowFlags(), s.labelFlags(), s.outputFlags())
+}
+
+func (s *settings) outputFlags() []cli.Flag {
+	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
 			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
@@ -70,7 +75,7 @@ func (s *settings) flags() []cli.Flag {
 			Usage: "say nothing but errors and losses: no summary, no progress"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Category: categoryOutput,
 			Usage: "say more of what is done"},
-	})
+	}
 }
 
 func (s *settings) flowFlags() []cli.Flag {
@@ -93,10 +98,6 @@ func (s *settings) flowFlags() []cli.Flag {
 			Usage: "add size, gap and direction of the first `N` packets, at most 20"},
 		&cli.GenericFlag{Name: "dissections", Value: &s.dissections, Category: categoryFlows,
 			Usage: "show nDPI at most `N` packets of a flow, 0 to leave it out"},
-		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
-			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
-		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
-			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
 		&cli.GenericFlag{Name: "sample-octets", Value: &s.octets, Category: categoryFlows,
 			Usage: "cut packets for nDPI at `N` octets"},
 		&cli.BoolFlag{Name: "decode-tunnels", Value: true, Category: categoryFlows,
@@ -108,12 +109,56 @@ func (s *settings) flowFlags() []cli.Flag {
 	}
 }
 
+// labelFlags are of classification, and need not be as the meter was started.
+func (s *settings) labelFlags() []cli.Flag {
+	return append([]cli.Flag{
+		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
+			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
+		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
+			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
+	}, fileFlags(&s.files)...)
+}
+
 // read takes over what the flags do not set themselves, and refuses what does
 // not go together.
 func (s *settings) read(c *cli.Context) error {
-	s.outputs = c.StringSlice("output")
+	if err := s.readOutput(c); err != nil {
+		return err
+	}
 	s.statistics, s.tcp, s.ip = c.Bool("statistics"), c.Bool("tcp-statistics"), c.Bool("ip-statistics")
 	s.tcpEnd, s.tunnels, s.filter = c.Bool("tcp-end"), c.Bool("decode-tunnels"), c.String("filter")
+	if !dpi.Available() {
+		if c.IsSet("dissections") && s.dissections.n > 0 {
+			return &usageError{c.Command.Name, fmt.Errorf("--dissections %d: %w", s.dissections.n, dpi.ErrNotAvailable)}
+		}
+		s.dissections.n = 0
+	}
+	config := s.config()
+	if err := config.Validate(); err != nil {
+		return &usageError{c.Command.Name, err}
+	}
+	return s.checkLabels(c.Command.Name)
+}
+
+// checkLabels refuses what needs classification where there is none.
+func (s *settings) checkLabels(command string) error {
+	const without = ": flows are not classified with --dissections 0, or in a build without nDPI"
+	switch {
+	case s.dissections.n > 0:
+		return nil
+	case s.full():
+		return &usageError{command, errors.New("--l7 full" + without)}
+	case wantsLabels(s.outputs):
+		return &usageError{command, errors.New("?events=label" + without)}
+	case s.files != (dpi.Files{}):
+		return &usageError{command, errors.New("--ndpi-…" + without)}
+	}
+	return nil
+}
+
+// readOutput is read for what is not of flows.
+func (s *settings) readOutput(c *cli.Context) error {
+	s.outputs = c.StringSlice("output")
 	switch {
 	case c.Bool("quiet") && c.Bool("verbose"):
 		return &usageError{c.Command.Name, errors.New("--quiet and --verbose contradict each other")}
@@ -122,26 +167,22 @@ func (s *settings) read(c *cli.Context) error {
 	case c.Bool("verbose"):
 		s.level = verbose
 	}
-	if !dpi.Available() {
-		if c.IsSet("dissections") && s.dissections.n > 0 {
-			return &usageError{c.Command.Name, fmt.Errorf("--dissections %d: %w", s.dissections.n, dpi.ErrNotAvailable)}
-		}
-		s.dissections.n = 0
-	}
-	if s.full() && s.dissections.n == 0 {
-		return &usageError{c.Command.Name, errors.New("--l7 full: flows are not classified with --dissections 0, or in a build without nDPI")}
-	}
-	if s.dissections.n == 0 && wantsLabels(s.outputs) {
-		return &usageError{c.Command.Name, errors.New("?events=label: flows are not classified with --dissections 0, or in a build without nDPI")}
-	}
-	if s.files != (dpi.Files{}) && s.dissections.n == 0 {
-		return &usageError{c.Command.Name, errors.New("--ndpi-…: flows are not classified with --dissections 0, or in a build without nDPI")}
-	}
-	config := s.config()
-	if err := errors.Join(config.Validate(), checkOutputs(s.outputs)); err != nil {
+	if err := checkOutputs(s.outputs); err != nil {
 		return &usageError{c.Command.Name, err}
 	}
 	return nil
+}
+
+// follow takes the configuration of a meter that runs.
+func (s *settings) follow(c userspace.Config) {
+	s.idle.d, s.active.d = c.IdleTimeout, c.ActiveTimeout
+	s.accounting.picked = s.accounting.words[c.Accounting]
+	s.statistics, s.tcp, s.ip, s.tcpEnd = c.Statistics, c.TCPStatistics, c.IPStatistics, c.TCPEnd
+	s.splt.n, s.octets.n, s.maxFlows.n, s.tunnels = c.SPLT, c.SampleOctets, c.MaxFlows, c.DecodeTunnels
+	s.dissections.n = 0
+	if dpi.Available() {
+		s.dissections.n = c.Samples
+	}
 }
 
 // wantsLabels tells whether one of the outputs is to get labels.

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -28,6 +29,36 @@ func (s *stream) openFile(path string, mode int) error {
 		}
 	}
 	s.path, s.writer, s.owned, s.regular, s.length = path, f, f, regular, length
+	return nil
+}
+
+// cutTornLine takes what follows the last line end off a regular file, if there is
+// such a file. No record that is torn is longer than what is written at once.
+func cutTornLine(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	tail := make([]byte, min(info.Size(), 2*flushAt))
+	start := info.Size() - int64(len(tail))
+	if _, err := f.ReadAt(tail, start); err != nil {
+		return err
+	}
+	line := bytes.LastIndexByte(tail, '\n')
+	if line < 0 && start > 0 {
+		return errors.New("its end is no text of lines")
+	}
+	if end := start + int64(line) + 1; end < info.Size() {
+		return f.Truncate(end)
+	}
 	return nil
 }
 

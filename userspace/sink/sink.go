@@ -74,6 +74,25 @@ func (e *SpecError) Error() string {
 // Open opens the output that spec names and writes its header. The path - is
 // stdout; "-" alone is ndjson:-. A file that exists is replaced.
 func Open(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
+	return open(spec, columns, stdout, os.O_TRUNC)
+}
+
+// Resume is Open, but goes on at the end of a file that exists. A last line that a
+// killed process has left without its end is cut off.
+func Resume(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
+	_, path, err := Parse(spec)
+	if err != nil {
+		return nil, err
+	}
+	if path != "-" {
+		if err := cutTornLine(path); err != nil {
+			return nil, fmt.Errorf("go on with output %s: %w%s", spec, bare(err), advice(err))
+		}
+	}
+	return open(spec, columns, stdout, 0)
+}
+
+func open(spec string, columns []feature.Column, stdout io.Writer, mode int) (Sink, error) {
 	format, path, err := Parse(spec)
 	if err != nil {
 		return nil, err
@@ -84,7 +103,7 @@ func Open(spec string, columns []feature.Column, stdout io.Writer) (Sink, error)
 	}
 	if path == "-" {
 		s.writer = stdout
-	} else if err := s.openFile(path, os.O_TRUNC); err != nil {
+	} else if err := s.openFile(path, mode); err != nil {
 		return nil, fmt.Errorf("open output %s: %w%s", s.name, err, advice(err))
 	}
 	s.begin()

@@ -64,7 +64,7 @@ func printLedger(b *strings.Builder, l *userspace.Ledger) {
 	}
 	for _, ln := range []line{
 		{"L2", "observed = metered + ignored", l.Observed, l.Metered.Plus(l.IgnoredTotal())},
-		{"L3", "metered = read + open + lost", l.Accounted, l.Read.Plus(l.Open).Plus(l.Lost)},
+		{"L3", "metered = read + open + lost", l.Accounted, l.Read.Plus(l.Open).Plus(l.Lost).Plus(l.LostWithConsumer)},
 		{"L4", "read = delivered + not sent", l.Read, l.Delivered.Plus(l.NotSentTotal())},
 	} {
 		printLine(b, ln)
@@ -121,6 +121,7 @@ func printTerms(b *strings.Builder, line string, l *userspace.Ledger) {
 		term("read", l.Read)
 		some("open", l.Open)
 		some("lost", l.Lost)
+		some("lost with a process that was killed", l.LostWithConsumer)
 	case "L4":
 		term("delivered", l.Delivered)
 		for _, output := range slices.Sorted(maps.Keys(l.NotSent)) {

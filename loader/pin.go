@@ -1,0 +1,273 @@
+package loader
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// A pinned meter is a directory in a BPF file system that holds the links, the
+// maps and the programs that user space runs. It is built beside its place, and
+// put there by one rename: it is there whole or not at all.
+
+// Modes of what is pinned. A group that is given the directory may read the
+// meter, and take nothing out of the table: its ring buffer is mapped for writing.
+const (
+	pinDirectoryMode = 0o750
+	pinObjectMode    = 0o640
+	pinSharedMode    = 0o660 // the ring buffer and the progress of who reads it
+)
+
+const (
+	pinAbout      = "about"
+	pinLinkPrefix = "link_"
+	// A name with one of these behind it is a directory that is being built, or
+	// taken away. A BPF file system takes no dots.
+	pinBuilding = "-new-"
+	pinRemoving = "-old-"
+)
+
+// pinnedMaps are those of the object that are pinned, with their modes.
+var pinnedMaps = map[string]os.FileMode{
+	bpf.WeirMapFlows:    pinObjectMode,
+	bpf.WeirMapEvents:   pinSharedMode,
+	bpf.WeirMapLedgers:  pinObjectMode,
+	bpf.WeirMapProgress: pinSharedMode,
+	bpf.WeirMapFlowIds:  pinObjectMode,
+	bpf.WeirMapVacant:   pinObjectMode,
+}
+
+// pinnedPrograms are those that user space runs; the others are held by links.
+var pinnedPrograms = []string{bpf.WeirProgWeirSweep, bpf.WeirProgWeirDpiDone}
+
+// A pin is the directory of a pinned meter, locked.
+type pin struct {
+	path  string
+	lock  *os.File
+	about About
+}
+
+// beside is a name next to path that nothing has.
+func beside(path, purpose string) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:])
+	return path + purpose + hex.EncodeToString(random[:])
+}
+
+// checkPinPath makes a path absolute and says whether something can be pinned
+// there.
+func checkPinPath(path string) (string, error) {
+	given := path
+	path, err := filepath.Abs(given)
+	if err != nil {
+		return "", fmt.Errorf("pin a meter at %s: %w", given, err)
+	}
+	var fs unix.Statfs_t
+	parent := filepath.Dir(path)
+	switch err := unix.Statfs(parent, &fs); {
+	case err != nil:
+		return "", fmt.Errorf("pin a meter at %s: %w: mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and choose a place in it", path, err)
+	case fs.Type != unix.BPF_FS_MAGIC:
+		return "", fmt.Errorf("pin a meter at %s: %s is not in a BPF file system: choose a place below /sys/fs/bpf", path, parent)
+	case strings.Contains(filepath.Base(path), "."):
+		return "", fmt.Errorf("pin a meter at %s: a BPF file system takes no name with a dot: choose another", path)
+	}
+	return path, nil
+}
+
+// removeStale takes away what starts and ends that were killed have left.
+func removeStale(path string) error {
+	for _, purpose := range []string{pinBuilding, pinRemoving} {
+		left, err := filepath.Glob(path + purpose + "*")
+		if err != nil {
+			return fmt.Errorf("look for what was left beside %s: %w", path, err)
+		}
+		for _, dir := range left {
+			lock, err := lockDirectory(dir)
+			if inUse := new(InUseError); errors.As(err, &inUse) || errors.Is(err, os.ErrNotExist) {
+				continue // somebody is at it
+			}
+			if err != nil {
+				return err
+			}
+			err = removePins(dir)
+			_ = lock.Close()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// removePins detaches what is pinned in a directory, and removes it. It stops at
+// what no meter has put there.
+func removePins(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("remove the pinned meter %s: %w", dir, err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), pinLinkPrefix) {
+			if err := detachPinned(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range entries {
+		if !isPin(e.Name()) {
+			return fmt.Errorf("remove the pinned meter %s: %s in it is not weir's: remove it by hand", dir, e.Name())
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the pinned meter %s: %w", dir, err)
+		}
+	}
+	if err := os.Remove(dir); err != nil {
+		return fmt.Errorf("remove the pinned meter %s: %w", dir, err)
+	}
+	return nil
+}
+
+func isPin(name string) bool {
+	name, _, _ = strings.Cut(name, pinBuilding)
+	_, isMap := pinnedMaps[name]
+	return isMap || name == pinAbout || strings.HasPrefix(name, pinLinkPrefix) ||
+		name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone
+}
+
+// detachPinned takes a program out of the path at once; removing the pin alone
+// would do so a little later.
+func detachPinned(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if err != nil {
+		return explain("open the pinned link "+path, err)
+	}
+	defer l.Close()
+	if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
+		return explain("detach the pinned link "+path, err)
+	}
+	return nil
+}
+
+// startPinned loads and attaches, and pins all of it at path.
+func (a *Attachment) startPinned(path string, o *Options) (err error) {
+	dir := beside(path, pinBuilding)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("pin a meter at %s: make a directory beside it: %w", path, err)
+	}
+	a.pin = &pin{path: path}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removePins(dir))
+		}
+	}()
+	if a.pin.lock, err = lockDirectory(dir); err != nil {
+		return err
+	}
+	if err := a.start(o); err != nil {
+		return err
+	}
+	if err := a.pinObjects(dir, o); err != nil {
+		return fmt.Errorf("pin a meter at %s: %w", path, err)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
+		return fmt.Errorf("pin a meter at %s: another start was faster, or something else is there: %w", path, err)
+	}
+	return nil
+}
+
+// pinObjects fills the directory of a meter that runs.
+func (a *Attachment) pinObjects(dir string, o *Options) error {
+	first := a.instances[0]
+	for name, mode := range pinnedMaps {
+		if err := pinAt(first.maps[name], dir, name, mode); err != nil {
+			return err
+		}
+	}
+	for _, name := range pinnedPrograms {
+		if err := pinAt(first.programs[name], dir, name, pinObjectMode); err != nil {
+			return err
+		}
+	}
+	for i, l := range a.links {
+		if err := pinAt(l, dir, a.linkNames[i].Pin, pinObjectMode); err != nil {
+			return err
+		}
+	}
+	about, err := a.describe(o)
+	if err != nil {
+		return err
+	}
+	a.pin.about = *about
+	m, err := newAboutMap()
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := errors.Join(about.write(m), pinAt(m, dir, pinAbout, pinObjectMode)); err != nil {
+		return err
+	}
+	return os.Chmod(dir, pinDirectoryMode)
+}
+
+func pinAt(object interface{ Pin(string) error }, dir, name string, mode os.FileMode) error {
+	path := filepath.Join(dir, name)
+	if err := object.Pin(path); err != nil {
+		return fmt.Errorf("pin %s: %w", name, err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("set the mode of %s: %w", name, err)
+	}
+	return nil
+}
+
+// Remove removes the pins of a meter that was detached, the whole directory. What
+// was not read by then is gone.
+func (a *Attachment) Remove() error {
+	if a.pin == nil {
+		return errors.New("remove a meter that is not pinned: it ends with its process")
+	}
+	return a.pin.remove()
+}
+
+func (p *pin) remove() error {
+	dir := beside(p.path, pinRemoving)
+	if err := os.Rename(p.path, dir); err != nil {
+		return fmt.Errorf("remove the pinned meter %s: %w", p.path, err)
+	}
+	return removePins(dir)
+}
+
+// loadMap opens a map of the directory.
+func (p *pin) loadMap(name string, readOnly bool) (*ebpf.Map, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: readOnly})
+	if err != nil {
+		return nil, p.explain(name, err)
+	}
+	return m, nil
+}
+
+func (p *pin) loadProgram(name string) (*ebpf.Program, error) {
+	program, err := ebpf.LoadPinnedProgram(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: true})
+	if err != nil {
+		return nil, p.explain(name, err)
+	}
+	return program, nil
+}
+
+func (p *pin) explain(name string, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("open %s of the pinned meter %s: %w: run as root, or as a member of the group that the directory is of", name, p.path, err)
+	}
+	return fmt.Errorf("open %s of the pinned meter %s: %w", name, p.path, err)
+}

@@ -1,0 +1,387 @@
+package loader_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/userspace"
+)
+
+// pinPlace is where a meter can be pinned, in a BPF file system of the test's own.
+func pinPlace(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
+		t.Fatalf("mount a BPF file system: %v (this test needs CAP_SYS_ADMIN: run as root)", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return filepath.Join(dir, "meter")
+}
+
+func pinned(t *testing.T) loader.Options {
+	o := options()
+	o.Pin = pinPlace(t)
+	return o
+}
+
+// follower reads a pinned meter; with its end the meter goes on.
+func follower(t *testing.T, a *loader.Attachment, o loader.Options, more ...userspace.Option) *userspace.Consumer {
+	t.Helper()
+	c, err := userspace.NewConsumer(a.Handles(), append([]userspace.Option{
+		userspace.WithConfig(userspace.Config(o.Config)), userspace.WithConfirmation()}, more...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// end detaches the pinned meter and collects what it holds.
+func end(t *testing.T, a *loader.Attachment, o loader.Options) map[int][]userspace.Flow {
+	t.Helper()
+	c := follower(t, a, o, userspace.WithDetach(a.Detach), userspace.WithNIC(func() *userspace.Range {
+		low, high, err := a.Counters()
+		if err != nil {
+			t.Error(err)
+		}
+		return &userspace.Range{Low: userspace.Count(low), High: userspace.Count(high)}
+	}))
+	flows := harvest(t, c)
+	if err := a.Remove(); err != nil {
+		t.Error(err)
+	}
+	return flows
+}
+
+func TestAPinnedMeterIsAdoptedWithWhatItMeteredAlone(t *testing.T) {
+	for name, set := range map[string]func(*loader.Options){
+		"XDP":  func(*loader.Options) {},
+		"TCX":  func(o *loader.Options) { o.Hook = loader.HookTCX },
+		"both": func(o *loader.Options) { o.Direction = loader.DirectionBoth },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			o := pinned(t)
+			set(&o)
+			first := attach(t, o, nearName)
+			if first.Adopted() {
+				t.Error("it is new")
+			}
+			w.send(w.farSocket, 10, 3)
+			if err := first.Close(); err != nil {
+				t.Fatal(err)
+			}
+			w.send(w.farSocket, 10, 4)
+			second := attach(t, o, nearName)
+			if !second.Adopted() || strings.Join(second.Hooks(), ",") != strings.Join(first.Hooks(), ",") {
+				t.Errorf("adopted %v, hooks %q", second.Adopted(), second.Hooks())
+			}
+			w.send(w.farSocket, 10, 2)
+			time.Sleep(20 * time.Millisecond)
+			wantFlows(t, end(t, second, o), 10, 9)
+			nothingLeft(t, o.Pin)
+		})
+	}
+}
+
+// beside lists the directories where pin is.
+func beside(t *testing.T, pin string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(pin))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// nothingLeft looks for pins, and for a program at the interface.
+func nothingLeft(t *testing.T, pin string) {
+	t.Helper()
+	if names := beside(t, pin); len(names) > 0 {
+		t.Errorf("left behind: %v", names)
+	}
+	dev, err := netlink.LinkByName(nearName)
+	if err != nil || dev.Attrs().Xdp != nil && dev.Attrs().Xdp.Attached {
+		t.Errorf("the interface keeps a program (%v)", err)
+	}
+}
+
+func TestPinsHaveTheirModes(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	attach(t, o, nearName)
+	got := map[string]fs.FileMode{}
+	for _, name := range []string{"", "about", bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapProgress,
+		bpf.WeirProgWeirSweep, "link_0_weir_xdp_in"} {
+		info, err := os.Stat(filepath.Join(o.Pin, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[name] = info.Mode().Perm()
+	}
+	want := map[string]fs.FileMode{"": 0o750, "about": 0o640, bpf.WeirMapFlows: 0o640, bpf.WeirMapEvents: 0o660,
+		bpf.WeirMapLedgers: 0o640, bpf.WeirMapProgress: 0o660, bpf.WeirProgWeirSweep: 0o640, "link_0_weir_xdp_in": 0o640}
+	if !maps.Equal(got, want) {
+		t.Errorf("modes %v, want %v", got, want)
+	}
+}
+
+func TestASecondProcessIsRefusedWithThePIDOfTheFirst(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	a := attach(t, o, nearName)
+	_, again := loader.Attach([]string{nearName}, o)
+	_, reader := loader.Open(o.Pin, loader.AccessRead)
+	for _, err := range []error{again, reader, loader.Discard(o.Pin)} {
+		var busy *loader.InUseError
+		if !errors.As(err, &busy) || busy.PID != os.Getpid() {
+			t.Errorf("error %v", err)
+			continue
+		}
+		oneLine(t, err, "in use by pid")
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := loader.Open(o.Pin, loader.AccessRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Pinned().Config != o.Config || !b.Adopted() {
+		t.Errorf("started with %+v", b.Pinned().Config)
+	}
+	_ = b.Close()
+}
+
+// changeAbout changes what the pinned meter says of itself.
+func changeAbout(t *testing.T, pin string, change func(*loader.About)) {
+	t.Helper()
+	m, err := ebpf.LoadPinnedMap(filepath.Join(pin, "about"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	value, err := m.LookupBytes(uint32(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var about loader.About
+	if err := json.Unmarshal([]byte(strings.TrimRight(string(value), "\x00")), &about); err != nil {
+		t.Fatal(err)
+	}
+	change(&about)
+	text, err := json.Marshal(about)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(value)
+	copy(value, text)
+	if err := m.Update(uint32(0), value, ebpf.UpdateAny); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPinsOfAnotherLayoutAreNotRead(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	a := attach(t, o, nearName)
+	_ = a.Close()
+	changeAbout(t, o.Pin, func(d *loader.About) { d.Layout = "0123" })
+	own, err := bpf.LayoutHash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, again := loader.Attach([]string{nearName}, o)
+	_, reader := loader.Open(o.Pin, loader.AccessOwner)
+	for _, err := range []error{again, reader} {
+		var layout *loader.LayoutError
+		if !errors.As(err, &layout) || *layout != (loader.LayoutError{Path: o.Pin, Pinned: "0123", Own: own}) {
+			t.Errorf("error %v", err)
+			continue
+		}
+		oneLine(t, err, "weir detach --pin "+o.Pin+" --discard")
+	}
+	if err := loader.Discard(o.Pin); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, o.Pin)
+}
+
+func TestAPinnedMeterOfOtherOptionsIsRefused(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	o.Filter = compiled("udp")
+	a := attach(t, o, nearName)
+	_ = a.Close()
+	for want, set := range map[string]func(*loader.Options){
+		"idle timeout 2m0s, not 1s": func(o *loader.Options) { o.Config.IdleTimeout = time.Second },
+		"hook auto, not tcx":        func(o *loader.Options) { o.Hook = loader.HookTCX },
+		"another filter":            func(o *loader.Options) { o.Filter = compiled("tcp") },
+		"direction in, not both":    func(o *loader.Options) { o.Direction = loader.DirectionBoth },
+	} {
+		other := o
+		set(&other)
+		_, err := loader.Attach([]string{nearName}, other)
+		var different *loader.DifferenceError
+		if !errors.As(err, &different) || len(different.Differences) != 1 {
+			t.Errorf("%s: error %v", want, err)
+			continue
+		}
+		oneLine(t, err, want)
+		oneLine(t, err, "weir detach --pin")
+	}
+	_, err := loader.Attach([]string{nearName, "lo"}, o)
+	if err == nil || !strings.Contains(err.Error(), "interfaces weir0") {
+		t.Errorf("error %v", err)
+	}
+	b := attach(t, o, nearName)
+	if !b.Adopted() {
+		t.Error("the same options are refused")
+	}
+}
+
+// While frames arrive, the programs of another object are put in: none is missed.
+func TestAnUpgradeMissesNoFrame(t *testing.T) {
+	w := newWorld(t)
+	o := pinned(t)
+	o.Direction = loader.DirectionBoth
+	_ = attach(t, o, nearName).Close()
+	sent := 0
+	for range 5 {
+		changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+		done := make(chan int)
+		stop, cancel := context.WithCancel(t.Context())
+		go func() {
+			n := 0
+			for ; stop.Err() == nil; n++ {
+				_, _ = unix.Write(w.farSocket, udpFrame(0, 100))
+			}
+			done <- n
+		}()
+		a, err := loader.Attach([]string{nearName}, o)
+		cancel()
+		sent += <-done
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Pinned().Object != bpf.ObjectHash() {
+			t.Error("the description keeps the old object")
+		}
+		_ = a.Close()
+	}
+	time.Sleep(20 * time.Millisecond)
+	flows := end(t, attach(t, o, nearName), o)
+	if got := int(flows[0][0].Packets()); got != sent || len(flows[0]) != 1 {
+		t.Errorf("%d packets of %d in %d records", got, sent, len(flows[0]))
+	}
+	nothingLeft(t, o.Pin)
+}
+
+func TestAnInterfaceThatIsGoneIsNamedAndItsFlowsAreHandedOut(t *testing.T) {
+	w := newWorld(t)
+	o := pinned(t)
+	_ = attach(t, o, nearName, "lo").Close()
+	w.send(w.farSocket, 2, 2)
+	time.Sleep(20 * time.Millisecond)
+	if err := netlink.LinkDel(w.near); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loader.Attach([]string{"lo"}, o); err == nil {
+		t.Error("a meter of two interfaces is adopted for one")
+	}
+	a, err := loader.Open(o.Pin, loader.AccessOwner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := follower(t, a, o, userspace.WithDetach(a.Detach))
+	packets := 0
+	for f, err := range c.Flows(cancelled()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.SourcePort() == 4000 {
+			packets += int(f.Packets())
+		}
+	}
+	if packets != 4 {
+		t.Errorf("%d packets, want 4", packets)
+	}
+	if err := errors.Join(a.Remove(), a.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func cancelled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+func TestWhatAKilledStartLeftIsRemoved(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	_ = attach(t, o, nearName).Close()
+	// As if the rename had not come: everything is pinned and attached.
+	if err := os.Rename(o.Pin, o.Pin+"-new-0badcafe"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(o.Pin+"-old-00000000", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a := attach(t, o, nearName)
+	if a.Adopted() {
+		t.Error("a half-built meter was adopted")
+	}
+	if names := beside(t, o.Pin); len(names) != 1 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+func TestAPlaceThatCannotHoldAMeterIsRefused(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	for pin, want := range map[string]string{
+		filepath.Join(t.TempDir(), "meter"): "not in a BPF file system",
+		o.Pin + ".d":                        "no name with a dot",
+		filepath.Join(filepath.Dir(o.Pin), "nosuch", "meter"): "mount a BPF file system",
+	} {
+		other := o
+		other.Pin = pin
+		_, err := loader.Attach([]string{nearName}, other)
+		if err == nil {
+			t.Fatalf("%s is taken", pin)
+		}
+		oneLine(t, err, want)
+	}
+	if err := os.Mkdir(o.Pin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := loader.Attach([]string{nearName}, o)
+	if err == nil {
+		t.Fatal("a directory that is no meter is adopted")
+	}
+	oneLine(t, err, "choose another directory")
+}
