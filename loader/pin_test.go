@@ -129,7 +129,7 @@ func nothingLeft(t *testing.T, pin string) {
 	}
 }
 
-func TestPinsHaveTheirModes(t *testing.T) {
+func TestH6PinsHaveTheirModes(t *testing.T) {
 	newWorld(t)
 	o := pinned(t)
 	attach(t, o, nearName)
@@ -204,7 +204,7 @@ func changeAbout(t *testing.T, pin string, change func(*loader.About)) {
 	}
 }
 
-func TestPinsOfAnotherLayoutAreNotRead(t *testing.T) {
+func TestB4PinsOfAnotherLayoutAreNotRead(t *testing.T) {
 	newWorld(t)
 	o := pinned(t)
 	a := attach(t, o, nearName)
@@ -264,7 +264,7 @@ func TestAPinnedMeterOfOtherOptionsIsRefused(t *testing.T) {
 }
 
 // While frames arrive, the programs of another object are put in: none is missed.
-func TestAnUpgradeMissesNoFrame(t *testing.T) {
+func TestB11UpgradeMissesNoFrame(t *testing.T) {
 	w := newWorld(t)
 	o := pinned(t)
 	o.Direction = loader.DirectionBoth

@@ -221,7 +221,7 @@ func (w *wire) detached(t *testing.T, pin, output string) (died uint64) {
 	return died
 }
 
-func TestAKilledPinnedMeterGoesOnAndIsAdopted(t *testing.T) {
+func TestB2KilledPinnedMeterGoesOnAndIsAdopted(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms"}
@@ -264,7 +264,7 @@ func rounds(t *testing.T, short int) int {
 	return n
 }
 
-func TestKillsUnderLoadLoseNothing(t *testing.T) {
+func TestB2KillsUnderLoadLoseNothing(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	for round := range rounds(t, 10) {
@@ -299,7 +299,7 @@ func (w *wire) startAndKill(t *testing.T, within time.Duration, args ...string) 
 	_ = c.Wait()
 }
 
-func TestAStartThatIsKilledNeverSpoilsTheNext(t *testing.T) {
+func TestB3StartThatIsKilledNeverSpoilsTheNext(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0"}
@@ -346,7 +346,7 @@ func (w *wire) statusOf(t *testing.T, pin string) map[string]string {
 	return rows
 }
 
-func TestASecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
+func TestB5SecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms")
@@ -393,7 +393,7 @@ func TestAnAdoptionWithOtherOptionsIsOneLineAndExitCode1(t *testing.T) {
 
 // A member of the group that the directory was given reads flows, without any
 // capability, and can neither end the meter nor take flows out of its table.
-func TestAMemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
+func TestH6MemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
 	w := newWire(t)
 	place, err := os.MkdirTemp("", "weir-h6-")
 	if err != nil {
@@ -445,7 +445,7 @@ func TestAMemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
 }
 
 // With labels, flows leave in another goroutine, and later.
-func TestLabelledFlowsSurviveKillsToo(t *testing.T) {
+func TestB2LabelledFlowsSurviveKillsToo(t *testing.T) {
 	if !dpi.Available() {
 		t.Log("this build holds no nDPI")
 		return
@@ -475,7 +475,7 @@ func TestLabelledFlowsSurviveKillsToo(t *testing.T) {
 }
 
 // Killed while it ends the meter: the next detachment has what that one had not.
-func TestAKilledDetachIsTakenUpByTheNext(t *testing.T) {
+func TestB2KilledDetachIsTakenUpByTheNext(t *testing.T) {
 	w := newWire(t)
 	s := w.sender(t)
 	for range rounds(t, 5) {
