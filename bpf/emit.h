@@ -100,31 +100,6 @@ static __always_inline __u32 sample_bounded(__u32 length, __u32 class)
 	return (length & (class - 1)) + 1;
 }
 
-/* Reserves one class, fills it, sends it. Returns 0 for want of room. */
-#define EMIT_SAMPLE_CLASS(class)                                                          \
-	static __always_inline int emit_sample_##class(                                  \
-		void *ctx, int is_xdp, const struct packet *p,                            \
-		const struct sample_ticket *t, __u32 length, __u32 frame_octets)          \
-	{                                                                                 \
-		struct sample_event *event;                                               \
-                                                                                          \
-		event = bpf_ringbuf_reserve(&events, sizeof(*event) + class, 0);          \
-		if (!event)                                                               \
-			return 0;                                                         \
-		emit_fill_sample(event, p, t, length, frame_octets);                      \
-		if (frame_load(ctx, is_xdp, p->l3_offset, event + 1,                      \
-			       sample_bounded(length, class))) {                          \
-			emit_discard(event);                                              \
-			return 0;                                                         \
-		}                                                                         \
-		emit_submit(event);                                                       \
-		return 1;                                                                 \
-	}
-
-EMIT_SAMPLE_CLASS(SAMPLE_CLASS_SMALL)
-EMIT_SAMPLE_CLASS(SAMPLE_CLASS_MEDIUM)
-EMIT_SAMPLE_CLASS(SAMPLE_OCTETS_MAX)
-
 /* Records come first: samples may fill half of the ring, the rest is kept for
  * what must not be lost. */
 static __always_inline int emit_has_room_for_samples(void)
@@ -133,24 +108,56 @@ static __always_inline int emit_has_room_for_samples(void)
 	       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
 }
 
+/* Reserves an event of the least class that holds length octets. */
+static __always_inline struct sample_event *emit_reserve_sample(__u32 length)
+{
+	if (length <= SAMPLE_CLASS_SMALL)
+		return bpf_ringbuf_reserve(&events,
+					   sizeof(struct sample_event) + SAMPLE_CLASS_SMALL, 0);
+	if (length <= SAMPLE_CLASS_MEDIUM)
+		return bpf_ringbuf_reserve(&events,
+					   sizeof(struct sample_event) + SAMPLE_CLASS_MEDIUM, 0);
+	return bpf_ringbuf_reserve(&events, sizeof(struct sample_event) + SAMPLE_OCTETS_MAX, 0);
+}
+
+/* Copies the packet behind the event. The classes are told apart once more, so
+ * that the verifier sees what each has room for. */
+static __always_inline long emit_load_sample(void *ctx, int is_xdp, __u32 offset,
+					     struct sample_event *event, __u32 length)
+{
+	if (length <= SAMPLE_CLASS_SMALL)
+		return frame_load(ctx, is_xdp, offset, event + 1,
+				  sample_bounded(length, SAMPLE_CLASS_SMALL));
+	if (length <= SAMPLE_CLASS_MEDIUM)
+		return frame_load(ctx, is_xdp, offset, event + 1,
+				  sample_bounded(length, SAMPLE_CLASS_MEDIUM));
+	return frame_load(ctx, is_xdp, offset, event + 1,
+			  sample_bounded(length, SAMPLE_OCTETS_MAX));
+}
+
 /* Sends the packet from its IP header to the frame's end, cut at
- * cfg_sample_octets. present is what of the frame is there. */
+ * cfg_sample_octets. present is what of the frame is there. Returns 0 for want of
+ * room. */
 static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packet *p,
 				       const struct sample_ticket *t, __u32 present)
 {
 	__u32 length = present - p->l3_offset;
+	struct sample_event *event;
 
 	if (!length || !emit_has_room_for_samples())
 		return 0;
 	if (length > cfg_sample_octets)
 		length = cfg_sample_octets;
-	if (length <= SAMPLE_CLASS_SMALL)
-		return emit_sample_SAMPLE_CLASS_SMALL(ctx, is_xdp, p, t, length,
-						      p->frame_octets);
-	if (length <= SAMPLE_CLASS_MEDIUM)
-		return emit_sample_SAMPLE_CLASS_MEDIUM(ctx, is_xdp, p, t, length,
-						       p->frame_octets);
-	return emit_sample_SAMPLE_OCTETS_MAX(ctx, is_xdp, p, t, length, p->frame_octets);
+	event = emit_reserve_sample(length);
+	if (!event)
+		return 0;
+	emit_fill_sample(event, p, t, length, p->frame_octets);
+	if (emit_load_sample(ctx, is_xdp, p->l3_offset, event, length)) {
+		emit_discard(event);
+		return 0;
+	}
+	emit_submit(event);
+	return 1;
 }
 
 #endif

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
@@ -23,9 +24,10 @@ import (
 const (
 	maxProcessed    = 100_000
 	maxProcessedOld = 200_000 // on Linux 6.1, whose verifier walks paths that later ones prune
-	maxInstructions = 8_192
-	maxStack        = 400 // octets of one function's frame
-	maxGrowth       = 10  // percent over the committed figures
+	maxLoaded       = 4_096   // of a program as it runs with weir's defaults and a filter
+	maxInstructions = 8_192   // of one in the object: every group, every link type
+	maxStack        = 400     // octets of one function's frame
+	maxGrowth       = 10      // percent over the committed figures
 )
 
 // baselinePath holds the figures of the last decision.
@@ -104,6 +106,41 @@ func TestF10VerifierAcceptsEveryProgramWithinBudget(t *testing.T) {
 		old.Instructions, old.Kernels[release] = now.Instructions, now.Kernels[release]
 		writeBaseline(t, old)
 	}
+}
+
+// What runs is what is left once the kernel has removed what is off.
+func TestF10ProgramsAsTheyRunAreWithinBudget(t *testing.T) {
+	spec, err := bpf.LoadWeir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]any{"cfg_samples": uint8(20), "cfg_filter": uint8(1)} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			t.Fatalf("set %s: %v", name, err)
+		}
+	}
+	coll, err := ebpf.NewCollection(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coll.Close()
+	largest := 0
+	for name, p := range coll.Programs {
+		info, err := p.Info()
+		if err != nil {
+			t.Fatalf("ask for %s: %v", name, err)
+		}
+		octets, err := info.TranslatedSize()
+		if err != nil {
+			t.Fatalf("ask for the size of %s: %v", name, err)
+		}
+		if n := octets / asm.InstructionSize; n > maxLoaded {
+			t.Errorf("%s: %d instructions are left, want %d at most", name, n, maxLoaded)
+		} else {
+			largest = max(largest, n)
+		}
+	}
+	t.Logf("measured: %d instructions are left of the largest with weir's defaults and a filter", largest)
 }
 
 // verified loads the programs with the verifier's figures in their log.
