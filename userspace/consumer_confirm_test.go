@@ -50,21 +50,25 @@ func (k *kernelMeter) killedAfter(c Config, n, confirmed int) {
 	_ = consumer.Close()
 }
 
-// idle is a configuration by which flows close as soon as nobody sends.
+// idle is a configuration by which flows close soon after nobody sends; not so
+// soon that a slow machine does so between two packets.
 func idle() Config {
 	c := liveConfig()
-	c.IdleTimeout = time.Millisecond
+	c.IdleTimeout = 150 * time.Millisecond
 	return c
 }
+
+// fallIdle waits until all flows are idle.
+func fallIdle() { time.Sleep(idle().IdleTimeout * 6 / 5) }
 
 func TestOnlyWhatWasConfirmedDoesNotComeAgain(t *testing.T) {
 	for _, test := range []struct{ read, confirmed int }{{1, 0}, {20, 0}, {20, 1}, {20, 19}, {20, 20}} {
 		k := newKernelMeter(t, idle(), ringOctets)
 		k.showAll(20, 3)
-		time.Sleep(5 * time.Millisecond)
+		fallIdle()
 		k.killedAfter(idle(), test.read, test.confirmed)
 		k.showAll(10, 2) // while nobody is there
-		time.Sleep(5 * time.Millisecond)
+		fallIdle()
 
 		consumer := k.follower(idle(), WithDetach(func() error { return nil }))
 		packets, _ := packetsOf(t, consumer, drained(t))
@@ -87,7 +91,7 @@ func TestTheLedgerGoesOnOverAnEndInOrder(t *testing.T) {
 	refused := Count{Packets: 2, Octets: 2 * frameOctets}
 	for round := range 3 {
 		k.showAll(5, 2)
-		time.Sleep(5 * time.Millisecond)
+		fallIdle()
 		consumer := k.follower(idle())
 		packetsOf(t, consumer, shortly(t))
 		if err := consumer.Confirm(5, refused); err != nil {
