@@ -95,16 +95,17 @@ static __always_inline void forget(struct cursor *c)
 	c->w->tags += zero;
 }
 
+/* Headers lie anywhere. They are read whole and not octet by octet, at a fourth of
+ * the instructions: every machine that these programs run on can. */
+
 static __always_inline __u16 read16(const void *p)
 {
-	const __u8 *b = p;
-
-	return (__u16)b[0] << 8 | b[1];
+	return bpf_ntohs(*(const __u16 *)p);
 }
 
 static __always_inline __u32 read32(const void *p)
 {
-	return (__u32)read16(p) << 16 | read16(p + 2);
+	return bpf_ntohl(*(const __u32 *)p);
 }
 
 #endif /* WEIR_DECODE_CURSOR_H */

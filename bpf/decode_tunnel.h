@@ -57,6 +57,7 @@ static __always_inline int peek_ethernet(const struct cursor *c, __u32 skip)
 		return 0;
 	type = read16(h + 12);
 	skip += 14;
+#pragma clang loop unroll(disable)
 	for (int i = 0; i < VLAN_TAGS_MAX && is_vlan(type); i++) {
 		h = header(c, skip, VLAN_TAG_OCTETS);
 		if (!h)

@@ -23,11 +23,9 @@ import (
 // The budget: growth beyond it is a decision, not an accident.
 const (
 	maxProcessed    = 100_000
-	maxProcessedOld = 200_000 // on Linux 6.1, whose verifier walks paths that later ones prune
-	maxLoaded       = 4_096   // of a program as it runs with weir's defaults and a filter
-	maxInstructions = 8_192   // of one in the object: every group, every link type
-	maxStack        = 400     // octets of one function's frame
-	maxGrowth       = 10      // percent over the committed figures
+	maxInstructions = 4_096 // of a program with every group and every link type
+	maxStack        = 400   // octets of one function's frame
+	maxGrowth       = 10    // percent over the committed figures
 )
 
 // baselinePath holds the figures of the last decision.
@@ -89,7 +87,7 @@ func TestF10VerifierAcceptsEveryProgramWithinBudget(t *testing.T) {
 			now.Instructions[name], now.Kernels[release][row] = len(spec.Programs[name].Instructions), c
 			t.Logf("%-26s %6d processed, %5d instructions, %3d octets of stack", row, c.Processed, now.Instructions[name], c.Stack)
 			before := old.Kernels[release][row]
-			within(t, row, "instructions processed", c.Processed, budgetOf(release), before.Processed)
+			within(t, row, "instructions processed", c.Processed, maxProcessed, before.Processed)
 			within(t, row, "octets of stack", c.Stack, maxStack, before.Stack)
 		}
 		coll.Close()
@@ -134,8 +132,8 @@ func TestF10ProgramsAsTheyRunAreWithinBudget(t *testing.T) {
 		if err != nil {
 			t.Fatalf("ask for the size of %s: %v", name, err)
 		}
-		if n := octets / asm.InstructionSize; n > maxLoaded {
-			t.Errorf("%s: %d instructions are left, want %d at most", name, n, maxLoaded)
+		if n := octets / asm.InstructionSize; n > maxInstructions {
+			t.Errorf("%s: %d instructions are left, want %d at most", name, n, maxInstructions)
 		} else {
 			largest = max(largest, n)
 		}
@@ -192,14 +190,6 @@ func within(t *testing.T, row, of string, n, budget, before int) {
 		t.Errorf("%s: %d %s, more than %d %% over the %d of %s; if that is meant to be: go test ./bpf -run F10 -update",
 			row, n, of, maxGrowth, before, baselinePath)
 	}
-}
-
-// budgetOf is how many instructions a kernel's verifier may process.
-func budgetOf(release string) int {
-	if release == "6.1" {
-		return maxProcessedOld
-	}
-	return maxProcessed
 }
 
 // kernelRelease is the running kernel's version and patch level, as "6.18".
