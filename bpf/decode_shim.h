@@ -18,6 +18,7 @@ static __always_inline int is_vlan(__u16 ethertype)
 /* The first tag is the outermost; every further one becomes the innermost. */
 static __always_inline int decode_vlans(struct cursor *c, struct packet *p)
 {
+	LOOP
 	for (int i = 0; i <= VLAN_TAGS_MAX; i++) {
 		__u8 *tag;
 		__u16 id;
@@ -44,6 +45,7 @@ static __always_inline int decode_vlans(struct cursor *c, struct packet *p)
 /* Labels to the bottom of the stack, then IP by its version nibble. */
 static __always_inline int decode_mpls(struct cursor *c)
 {
+	LOOP
 	for (int i = 0; i < MPLS_LABELS_MAX; i++) {
 		__u8 *label = header(c, 0, 4);
 

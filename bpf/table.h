@@ -172,42 +172,56 @@ static __always_inline int table_renew(struct flow_entry *e, const struct packet
  * another CPU and a sweep in between. */
 #define TABLE_TRIES 3
 
-/* Accounts a packet whatever state its entry is in, or says 0: no place. Out of
- * line, so that the common case stays small, and global, so that the verifier
+/* One try to account a packet whatever state its entry is in: 1, or 0: no place, or
+ * -1: again. */
+LOOP_BODY int table_try(const struct packet *p, __u64 now_us, struct ledger *l,
+			struct sample_ticket *t)
+{
+	struct flow_entry *empty, *e;
+	int result;
+
+	if (!p || !l || !t)
+		return 0;
+	empty = table_vacant(&p->key);
+	if (!empty)
+		return -1;
+	e = bpf_map_lookup_elem(&flows, &empty->record.key);
+	if (!e) {
+		/* Someone else may have been faster (EEXIST): then his is as good.
+		 * An int, as Linux before 6.4 does not extend its sign. */
+		int err = bpf_map_update_elem(&flows, &empty->record.key, empty, BPF_NOEXIST);
+
+		if (err == -E2BIG || err == -ENOMEM) {
+			l->table_full++;
+			return 0;
+		}
+		e = bpf_map_lookup_elem(&flows, &empty->record.key);
+		if (!e)
+			return -1;
+	}
+	result = table_renew(e, p, now_us, l, t);
+	if (result == ACCOUNT_DONE)
+		return 1;
+	if (result == ACCOUNT_EXPIRED) {
+		l->expiry_deferred++;
+		return 0;
+	}
+	return -1;
+}
+
+/* Out of line, so that the common case stays small, and global, so that the verifier
  * looks at it once and not for every way to get here. */
 __noinline int table_account_slow(const struct packet *p, __u64 now_us, struct ledger *l,
 				  struct sample_ticket *t)
 {
 	if (!p || !l || !t)
 		return 0;
+	LOOP
 	for (int i = 0; i < TABLE_TRIES; i++) {
-		struct flow_entry *empty = table_vacant(&p->key), *e;
-		int result;
+		int accounted = table_try(p, now_us, l, t);
 
-		if (!empty)
-			continue;
-		e = bpf_map_lookup_elem(&flows, &empty->record.key);
-		if (!e) {
-			/* Someone else may have been faster (EEXIST): then his is as good.
-			 * An int, as Linux before 6.4 does not extend its sign. */
-			int err = bpf_map_update_elem(&flows, &empty->record.key, empty,
-						      BPF_NOEXIST);
-
-			if (err == -E2BIG || err == -ENOMEM) {
-				l->table_full++;
-				return 0;
-			}
-			e = bpf_map_lookup_elem(&flows, &empty->record.key);
-			if (!e)
-				continue;
-		}
-		result = table_renew(e, p, now_us, l, t);
-		if (result == ACCOUNT_DONE)
-			return 1;
-		if (result == ACCOUNT_EXPIRED) {
-			l->expiry_deferred++;
-			return 0;
-		}
+		if (accounted >= 0)
+			return accounted;
 	}
 	l->record_busy++;
 	return 0;
