@@ -52,38 +52,37 @@ struct decode_options {
 };
 
 /* Decodes a frame, of p->frame_octets on the wire, into *p, the rest of which
- * the caller has zeroed. tags is 1 if the interface took the outermost VLAN tag
- * out of the frame; p->key.vlan_id has it then. Sets everything but time_ns. */
-static __always_inline int decode_frame(void *ctx, int is_xdp, void *data, void *end, __u8 tags,
-					struct decode_options o, struct packet *p)
+ * the caller has zeroed, as *w. But w->tags is 1 if the interface took the
+ * outermost VLAN tag out of the frame; p->key.vlan_id has it then. Sets everything
+ * but time_ns. */
+static __always_inline int decode_frame(void *ctx, int is_xdp, struct frame f,
+					struct decode_options o, struct walk *w, struct packet *p)
 {
-	struct walk w = {
-		.frame_octets = p->frame_octets - tags * VLAN_TAG_OCTETS,
-		.tags = tags,
-		.decode_tunnels = o.decode_tunnels,
-	};
-	struct cursor c = { .data = data, .end = end, .w = &w };
-	int status = decode_network(&c, o.link_type, p);
+	struct cursor c = { .f = f, .w = w };
+	int status;
 
+	w->frame_octets = p->frame_octets - w->tags * VLAN_TAG_OCTETS;
+	w->decode_tunnels = o.decode_tunnels;
+	status = decode_network(&c, o.link_type, p);
 	if (status == STATUS_OK && is_deep(&c)) {
-		status = is_xdp ? decode_deep_xdp(ctx, &w, p) : decode_deep_skb(ctx, &w, p);
+		status = is_xdp ? decode_deep_xdp(ctx, w, p) : decode_deep_skb(ctx, w, p);
 		/* which may have moved the frame */
-		c = is_xdp ? cursor_xdp(ctx, &w) : cursor_skb(ctx, &w);
+		c = is_xdp ? cursor_xdp(ctx, w) : cursor_skb(ctx, w);
 	}
 	if (status == STATUS_OK)
 		status = decode_transport(&c, p);
 	if (status != STATUS_OK)
 		return status;
 	if (o.tcp_statistics && p->tcp_flags)
-		decode_tcp_statistics(&c, p);
+		decode_tcp_statistics(ctx, is_xdp, &c, p);
 	if (o.ip_statistics)
 		decode_ip_statistics(&c, p);
-	p->fragment = w.n.fragment;
-	p->octets = accounted_octets(p, &w.n, o.accounting);
-	p->key.protocol = w.n.protocol;
-	p->key.ip_version = w.n.version;
+	p->fragment = w->n.fragment;
+	p->octets = accounted_octets(p, &w->n, o.accounting);
+	p->key.protocol = w->n.protocol;
+	p->key.ip_version = w->n.version;
 	p->key.point = o.point;
-	key_canonical(p, &w.n.src, &w.n.dst);
+	key_canonical(p, &w->n.src, &w->n.dst);
 	return STATUS_OK;
 }
 

@@ -6,15 +6,12 @@
 #include <linux/types.h>
 #include <bpf/bpf_endian.h>
 #include "types.h"
+#include "verifier.h"
+#include "frame.h"
 #include "key.h"
 
 /* Headers of one kind in a row: what real networks use, and then some. */
 #define EXTENSIONS_MAX 8
-/* Headers are followed within the first octets of a frame only: an XDP program
- * sees the linear part, and a fixed bound is the same in both homes. */
-#define HEADERS_MAX 2048
-/* One header that is read at once: IPv6's. */
-#define HEADER_MAX 40
 
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP 0x0806
@@ -60,32 +57,30 @@ struct walk {
 	__u8 tags; /* VLAN tags seen at all levels */
 	__u8 decode_tunnels;
 	struct network n; /* of the last IP header */
+	struct frame_room room; /* of the last header that was asked for */
 };
 
 struct cursor {
-	void *data;
-	void *end;
+	struct frame f;
 	struct walk *w;
 };
 
-/* The next size octets at the cursor plus skip, or NULL. */
-static __always_inline void *header(const struct cursor *c, __u32 skip, __u32 size)
+static __always_inline struct cursor cursor_xdp(struct xdp_md *ctx, struct walk *w)
 {
-	__u32 off = c->w->off + skip;
-	void *p;
-
-	if (off > HEADERS_MAX)
-		return NULL;
-	p = c->data + off;
-	if (p + size > c->end)
-		return NULL;
-	return p;
+	return (struct cursor){ frame_xdp(ctx), w };
 }
 
-/* Zero, which the verifier cannot know. Loops add it to what they carry from
- * one round to the next: each round then looks like the one before, and is
- * verified once. (Without it, every offset ever reached is a path of its own.) */
-static volatile __u32 unknown_zero;
+static __always_inline struct cursor cursor_skb(struct __sk_buff *ctx, struct walk *w)
+{
+	return (struct cursor){ frame_skb(ctx), w };
+}
+
+/* The next size octets at the cursor plus skip, or NULL; until the next header is
+ * asked for. */
+static __always_inline void *header(const struct cursor *c, __u32 skip, __u32 size)
+{
+	return frame_at(&c->f, &c->w->room, c->w->off + skip, size);
+}
 
 static __always_inline void forget(struct cursor *c)
 {
@@ -97,7 +92,6 @@ static __always_inline void forget(struct cursor *c)
 
 /* Headers lie anywhere. They are read whole and not octet by octet, at a fourth of
  * the instructions: every machine that these programs run on can. */
-
 static __always_inline __u16 read16(const void *p)
 {
 	return bpf_ntohs(*(const __u16 *)p);

@@ -16,26 +16,6 @@
 
 #define TUNNEL_LEVELS_MAX 4
 
-static __always_inline struct cursor cursor_xdp(struct xdp_md *ctx, struct walk *w)
-{
-	return (struct cursor){ (void *)(long)ctx->data, (void *)(long)ctx->data_end, w };
-}
-
-/* Makes the first size octets readable, or all there are. A locally made packet
- * has most of itself in page fragments. */
-static __always_inline void skb_pull(struct __sk_buff *ctx, __u32 size)
-{
-	__u32 want = ctx->len < size ? ctx->len : size;
-
-	if ((void *)(long)ctx->data + want > (void *)(long)ctx->data_end)
-		bpf_skb_pull_data(ctx, want);
-}
-
-static __always_inline struct cursor cursor_skb(struct __sk_buff *ctx, struct walk *w)
-{
-	return (struct cursor){ (void *)(long)ctx->data, (void *)(long)ctx->data_end, w };
-}
-
 /* Whether more than one IP header and a transport header is to be read. Most
  * packets have no more, and pay for nothing else. */
 static __always_inline int is_deep(const struct cursor *c)
@@ -160,6 +140,7 @@ __noinline int decode_deep_xdp(struct xdp_md *ctx, struct walk *w, struct packet
 
 	if (!w || !p)
 		return STATUS_LINK_TRUNCATED;
+	LOOP
 	for (int level = 0; level <= TUNNEL_LEVELS_MAX; level++) {
 		struct inner in = {};
 
@@ -181,7 +162,8 @@ __noinline int decode_deep_skb(struct __sk_buff *ctx, struct walk *w, struct pac
 
 	if (!w || !p)
 		return STATUS_LINK_TRUNCATED;
-	skb_pull(ctx, HEADERS_MAX + HEADER_MAX);
+	frame_bring(ctx, HEADERS_MAX + HEADER_MAX);
+	LOOP
 	for (int level = 0; level <= TUNNEL_LEVELS_MAX; level++) {
 		struct inner in = {};
 

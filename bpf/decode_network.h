@@ -25,8 +25,6 @@ static __always_inline int decode_ipv4(struct cursor *c)
 		total = c->w->frame_octets - c->w->off;
 	if (ip[0] >> 4 != 4 || size < 20 || total < size)
 		return STATUS_IP_MALFORMED;
-	if (!header(c, size - 1, 1))
-		return STATUS_IP_TRUNCATED;
 	c->w->n.octets = total;
 	c->w->n.l4_octets = total - size;
 	c->w->n.fragment = (read16(ip + 6) & 0x1fff) != 0;
@@ -36,6 +34,8 @@ static __always_inline int decode_ipv4(struct cursor *c)
 	c->w->n.src.word[1] = 0;
 	c->w->n.dst.word[0] = *(__u32 *)(ip + 16);
 	c->w->n.dst.word[1] = 0;
+	if (size > 20 && !header(c, size - 1, 1))
+		return STATUS_IP_TRUNCATED;
 	c->w->off += size;
 	return STATUS_OK;
 }
@@ -51,7 +51,7 @@ static __always_inline int is_extension(__u8 protocol)
  * chain: what follows is the middle of a packet. */
 static __always_inline int decode_extensions(struct cursor *c)
 {
-#pragma clang loop unroll(disable)
+	LOOP
 	for (int i = 0; i < EXTENSIONS_MAX; i++) {
 		__u8 *ext;
 		__u32 size;

@@ -26,19 +26,21 @@ static __always_inline __u16 ppp_ethertype(__u16 protocol)
 static __always_inline __u16 ppp_header(const struct cursor *c, __u32 *skip)
 {
 	__u8 *h = header(c, *skip, 4);
+	__u32 word;
 
 	if (!h)
 		return 0;
-	if (h[0] == 0xff && h[1] == 0x03) {
+	word = read32(h);
+	if (word >> 16 == 0xff03) {
 		*skip += 2;
-		h += 2;
+		word <<= 16;
 	}
-	if (h[0] & 1) {
+	if (word >> 24 & 1) {
 		*skip += 1;
-		return ppp_ethertype(h[0]);
+		return ppp_ethertype(word >> 24);
 	}
 	*skip += 2;
-	return ppp_ethertype(read16(h));
+	return ppp_ethertype(word >> 16);
 }
 
 #endif /* WEIR_DECODE_PPP_H */

@@ -18,7 +18,7 @@ static __always_inline int is_vlan(__u16 ethertype)
 /* The first tag is the outermost; every further one becomes the innermost. */
 static __always_inline int decode_vlans(struct cursor *c, struct packet *p)
 {
-#pragma clang loop unroll(disable)
+	LOOP
 	for (int i = 0; i <= VLAN_TAGS_MAX; i++) {
 		__u8 *tag;
 		__u16 id;
@@ -45,7 +45,7 @@ static __always_inline int decode_vlans(struct cursor *c, struct packet *p)
 /* Labels to the bottom of the stack, then IP by its version nibble. */
 static __always_inline int decode_mpls(struct cursor *c)
 {
-#pragma clang loop unroll(disable)
+	LOOP
 	for (int i = 0; i < MPLS_LABELS_MAX; i++) {
 		__u8 *label = header(c, 0, 4);
 

@@ -12,32 +12,35 @@
 /* A TCP header has room for so many octets of options. */
 #define TCP_OPTIONS_MAX 40
 
-/* A walk along TCP's options; the callback of a loop. */
+/* A walk along TCP's options; the callback of a loop. Its numbers are of 64 bits:
+ * without CAP_PERFMON, Linux 6.1 refuses to overwrite a part of what is on the
+ * stack. */
 struct tcp_options {
-	struct cursor *c;
-	__u32 skip; /* from the TCP header to the next option */
-	__u32 size; /* of the header, as it claims */
-	__u16 mss;
+	void *ctx;
+	struct walk *w;
+	__u64 skip; /* from the TCP header to the next option */
+	__u64 size; /* of the header, as it claims */
+	__u64 mss;
 };
 
-static long tcp_option_step(__u32 i, struct tcp_options *o)
+static __always_inline long tcp_option_step(const struct cursor *c, struct tcp_options *o)
 {
 	__u8 *option;
 
 	if (o->skip >= o->size)
 		return 1;
-	option = header(o->c, o->skip, 1);
+	option = header(c, o->skip, 1);
 	if (!option || option[0] == TCP_OPTION_END)
 		return 1;
 	if (option[0] == TCP_OPTION_NOP) {
 		o->skip += 1 + unknown_zero;
 		return 0;
 	}
-	option = header(o->c, o->skip, 2);
+	option = header(c, o->skip, 2);
 	if (!option || option[1] < 2)
 		return 1;
 	if (option[0] == TCP_OPTION_MSS && option[1] == 4) {
-		option = header(o->c, o->skip, 4);
+		option = header(c, o->skip, 4);
 		if (option && o->skip + 4 <= o->size)
 			o->mss = read16(option + 2);
 		return 1;
@@ -46,10 +49,25 @@ static long tcp_option_step(__u32 i, struct tcp_options *o)
 	return 0;
 }
 
-/* The cursor stands at a whole TCP header. */
-static __always_inline void decode_tcp_statistics(struct cursor *c, struct packet *p)
+static long tcp_option_step_xdp(__u32 i, struct tcp_options *o)
 {
-	struct tcp_options options = { .c = c, .skip = 20 };
+	struct cursor c = cursor_xdp(o->ctx, o->w);
+
+	return tcp_option_step(&c, o);
+}
+
+static long tcp_option_step_skb(__u32 i, struct tcp_options *o)
+{
+	struct cursor c = cursor_skb(o->ctx, o->w);
+
+	return tcp_option_step(&c, o);
+}
+
+/* The cursor stands at a whole TCP header. */
+static __always_inline void decode_tcp_statistics(void *ctx, int is_xdp, struct cursor *c,
+						  struct packet *p)
+{
+	struct tcp_options options = { .ctx = ctx, .w = c->w, .skip = 20 };
 	__u8 *tcp = header(c, 0, 20);
 
 	if (!tcp)
@@ -59,18 +77,18 @@ static __always_inline void decode_tcp_statistics(struct cursor *c, struct packe
 	options.size = (tcp[12] >> 4) * 4;
 	if (!(p->tcp_flags & TCP_SYN) || options.size <= 20)
 		return;
-	bpf_loop(TCP_OPTIONS_MAX, tcp_option_step, &options, 0);
+	if (is_xdp)
+		bpf_loop(TCP_OPTIONS_MAX, tcp_option_step_xdp, &options, 0);
+	else
+		bpf_loop(TCP_OPTIONS_MAX, tcp_option_step_skb, &options, 0);
 	p->tcp_mss = options.mss;
 }
 
 static __always_inline void decode_ip_statistics(const struct cursor *c, struct packet *p)
 {
-	__u8 *ip;
+	__u8 *ip = frame_at(&c->f, &c->w->room, p->l3_offset, 20);
 
-	if (p->l3_offset > HEADERS_MAX)
-		return;
-	ip = c->data + p->l3_offset;
-	if ((void *)(ip + 20) > c->end)
+	if (!ip)
 		return;
 	if (c->w->n.version == 4) {
 		p->tos = ip[1];

@@ -57,7 +57,7 @@ static __always_inline int peek_ethernet(const struct cursor *c, __u32 skip)
 		return 0;
 	type = read16(h + 12);
 	skip += 14;
-#pragma clang loop unroll(disable)
+	LOOP
 	for (int i = 0; i < VLAN_TAGS_MAX && is_vlan(type); i++) {
 		h = header(c, skip, VLAN_TAG_OCTETS);
 		if (!h)
@@ -153,21 +153,20 @@ static __always_inline int tunnel_erspan(const struct cursor *c, struct inner *i
 }
 
 /* GRE version 0 (RFC 2784, 2890): checksum, key and sequence are optional. */
-static __always_inline int tunnel_gre0(const struct cursor *c, const __u8 *gre, struct inner *in)
+static __always_inline int tunnel_gre0(const struct cursor *c, __u8 flags, struct inner *in)
 {
 	__u8 *field;
 
-	in->skip = gre[0] & GRE_CHECKSUM ? 8 : 4;
-	if (gre[0] & GRE_KEY) {
+	in->skip = flags & GRE_CHECKSUM ? 8 : 4;
+	if (flags & GRE_KEY) {
 		field = header(c, in->skip, 4);
 		if (!field)
 			return 0;
 		in->key = read32(field);
 		in->skip += 4;
 	}
-	if (gre[0] & GRE_SEQUENCE)
+	if (flags & GRE_SEQUENCE)
 		in->skip += 4;
-	in->ethertype = read16(gre + 2);
 	in->frame = in->ethertype == ETHERTYPE_TEB ? INNER_ETHERNET : INNER_PACKET;
 	if (in->ethertype != GRE_ERSPAN && in->ethertype != GRE_ERSPAN_III)
 		return 1;
@@ -175,21 +174,21 @@ static __always_inline int tunnel_gre0(const struct cursor *c, const __u8 *gre, 
 	in->frame = INNER_ETHERNET;
 	if (in->ethertype == GRE_ERSPAN_III)
 		return tunnel_erspan(c, in, 3);
-	return !(gre[0] & GRE_SEQUENCE) || tunnel_erspan(c, in, 2);
+	return !(flags & GRE_SEQUENCE) || tunnel_erspan(c, in, 2);
 }
 
 /* GRE version 1 (RFC 2637, PPTP): PPP, where there is a sequence number. The key
  * is the call's, of the receiver. */
-static __always_inline int tunnel_pptp(const struct cursor *c, const __u8 *gre, struct inner *in)
+static __always_inline int tunnel_pptp(const struct cursor *c, __u8 flags, __u8 version,
+				       struct inner *in)
 {
 	__u8 *call = header(c, 4, 4);
 
-	if (!call || read16(gre + 2) != GRE_PPP || !(gre[0] & GRE_KEY) ||
-	    !(gre[0] & GRE_SEQUENCE))
+	if (!call || in->ethertype != GRE_PPP || !(flags & GRE_KEY) || !(flags & GRE_SEQUENCE))
 		return 0;
 	in->key = read16(call + 2);
 	in->two_keys = 1;
-	in->skip = gre[1] & GRE_ACKNOWLEDGE ? 16 : 12;
+	in->skip = version & GRE_ACKNOWLEDGE ? 16 : 12;
 	in->frame = INNER_PPP;
 	return 1;
 }
@@ -198,14 +197,19 @@ static __always_inline int tunnel_gre(const struct cursor *c, struct inner *in)
 {
 	__u8 *gre = header(c, 0, 4);
 
+	__u8 flags, version;
+
 	if (!gre || gre[0] & GRE_ROUTING)
 		return 0;
+	flags = gre[0];
+	version = gre[1];
 	in->kind = TUNNEL_GRE;
-	switch (gre[1] & 7) {
+	in->ethertype = read16(gre + 2);
+	switch (version & 7) {
 	case 0:
-		return tunnel_gre0(c, gre, in);
+		return tunnel_gre0(c, flags, in);
 	case 1:
-		return tunnel_pptp(c, gre, in);
+		return tunnel_pptp(c, flags, version, in);
 	}
 	return 0;
 }

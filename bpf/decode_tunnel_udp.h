@@ -48,6 +48,7 @@ static __always_inline int tunnel_geneve(const struct cursor *c, struct inner *i
  * or one is broken. */
 static __always_inline int gtpu_extensions(const struct cursor *c, __u32 *size, __u8 next)
 {
+	LOOP
 	for (int i = 0; i < EXTENSIONS_MAX && next; i++) {
 		__u8 *field = header(c, *size, 1);
 		__u32 length;
@@ -69,19 +70,20 @@ static __always_inline int tunnel_gtpu(const struct cursor *c, struct inner *in)
 {
 	__u8 *h = header(c, UDP_OCTETS, 8);
 	__u8 next = 0;
-	__u8 *field;
+	__u8 *field, flags;
 
 	if (!h || h[0] >> 5 != 1 || !(h[0] & 0x10) || h[1] != 0xff)
 		return 0;
 	in->kind = TUNNEL_GTP;
+	flags = h[0];
 	in->key = read32(h + 4);
 	in->two_keys = 1;
 	in->skip = UDP_OCTETS + 8;
-	if (h[0] & 7) {
+	if (flags & 7) {
 		field = header(c, in->skip, 4);
 		if (!field)
 			return 0;
-		if (h[0] & 4)
+		if (flags & 4)
 			next = field[3];
 		in->skip += 4;
 	}
@@ -125,6 +127,7 @@ static __always_inline int tunnel_capwap(const struct cursor *c, struct inner *i
 /* Steps *size over the tags, to behind the one that ends them. */
 static __always_inline int tzsp_tags(const struct cursor *c, __u32 *size)
 {
+	LOOP
 	for (int i = 0; i < TZSP_TAGS_MAX; i++) {
 		__u8 *tag = header(c, *size, 1);
 

@@ -60,8 +60,8 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 {
 	__u8 *h = header(c, *skip, 2);
 	__u32 size = WIFI_OCTETS;
-	__u8 control, flags;
-	__u32 swap = 0;
+	__u8 control, flags, swap = 0;
+	__u16 word;
 
 	if (!h)
 		return STATUS_LINK_TRUNCATED;
@@ -77,7 +77,8 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 	h = header(c, *skip, WIFI_OCTETS);
 	if (!h)
 		return STATUS_LINK_TRUNCATED;
-	if (h[WIFI_SEQUENCE + swap] & WIFI_FRAGMENT_MASK)
+	word = read16(h + WIFI_SEQUENCE);
+	if ((swap ? word : word >> 8) & WIFI_FRAGMENT_MASK)
 		return STATUS_WIFI;
 	if ((flags & WIFI_BOTH_DS) == WIFI_BOTH_DS)
 		size += 6;
@@ -85,7 +86,8 @@ static __always_inline int wifi_headers(const struct cursor *c, struct wifi_layo
 		h = header(c, *skip + size, 2);
 		if (!h)
 			return STATUS_LINK_TRUNCATED;
-		if (h[swap] & WIFI_AMSDU)
+		word = read16(h);
+		if ((swap ? word : word >> 8) & WIFI_AMSDU)
 			return STATUS_WIFI;
 		size += flags & WIFI_ORDER ? 6 : 2;
 	}
@@ -119,6 +121,7 @@ static __always_inline __u8 radiotap_flags(const struct cursor *c, __u32 length)
 		return 0;
 	first = h[0];
 	more = h[3];
+	LOOP
 	for (int i = 1; i < RADIOTAP_WORDS_MAX && more & RADIOTAP_PRESENT_MORE; i++) {
 		h = header(c, at, 4);
 		if (!h)

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "maps.h"
+#include "verifier.h"
 
 /* Longest sample that is carried; user space refuses to configure more. */
 #define SAMPLE_OCTETS_MAX 2048
@@ -29,7 +30,7 @@ static __always_inline void record_copy(struct flow_record *to, const struct flo
 	__u64 *y = (__u64 *)to;
 	const __u64 *x = (const __u64 *)from;
 
-#pragma clang loop unroll(disable)
+	LOOP
 	for (__u32 i = 0; i < sizeof(*to) / sizeof(*y) / COPY_WORDS; i++) {
 		__builtin_memcpy(y, x, COPY_WORDS * sizeof(*y));
 		x += COPY_WORDS;
@@ -85,9 +86,9 @@ struct sample_ticket {
 	__u8 bare;
 };
 
-static __always_inline void emit_fill_sample(struct sample_event *event, const struct packet *p,
-					     const struct sample_ticket *t, __u32 length,
-					     __u32 frame_octets)
+static __noinline void emit_fill_sample(struct sample_event *event, const struct packet *p,
+					const struct sample_ticket *t, __u32 length,
+					__u32 frame_octets)
 {
 	event->kind = EVENT_SAMPLE;
 	event->part = t->part;
@@ -128,56 +129,42 @@ static __always_inline int emit_has_room_for_samples(void)
 	       bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 2;
 }
 
-/* Reserves an event of the least class that holds length octets. */
-static __always_inline struct sample_event *emit_reserve_sample(__u32 length)
+/* Sends length octets of the packet in an event that has room for class. Returns 0
+ * for want of room. */
+static __always_inline int emit_sample_class(void *ctx, int is_xdp, const struct packet *p,
+					     const struct sample_ticket *t, __u32 length,
+					     __u32 class)
 {
-	if (length <= SAMPLE_CLASS_SMALL)
-		return bpf_ringbuf_reserve(&events,
-					   sizeof(struct sample_event) + SAMPLE_CLASS_SMALL, 0);
-	if (length <= SAMPLE_CLASS_MEDIUM)
-		return bpf_ringbuf_reserve(&events,
-					   sizeof(struct sample_event) + SAMPLE_CLASS_MEDIUM, 0);
-	return bpf_ringbuf_reserve(&events, sizeof(struct sample_event) + SAMPLE_OCTETS_MAX, 0);
-}
+	struct sample_event *event = bpf_ringbuf_reserve(&events, sizeof(*event) + class, 0);
 
-/* Copies the packet behind the event. The classes are told apart once more, so
- * that the verifier sees what each has room for. */
-static __always_inline long emit_load_sample(void *ctx, int is_xdp, __u32 offset,
-					     struct sample_event *event, __u32 length)
-{
-	if (length <= SAMPLE_CLASS_SMALL)
-		return frame_load(ctx, is_xdp, offset, event + 1,
-				  sample_bounded(length, SAMPLE_CLASS_SMALL));
-	if (length <= SAMPLE_CLASS_MEDIUM)
-		return frame_load(ctx, is_xdp, offset, event + 1,
-				  sample_bounded(length, SAMPLE_CLASS_MEDIUM));
-	return frame_load(ctx, is_xdp, offset, event + 1,
-			  sample_bounded(length, SAMPLE_OCTETS_MAX));
-}
-
-/* Sends the packet from its IP header to the frame's end, cut at
- * cfg_sample_octets. present is what of the frame is there. Returns 0 for want of
- * room. */
-static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packet *p,
-				       const struct sample_ticket *t, __u32 present)
-{
-	__u32 length = present - p->l3_offset;
-	struct sample_event *event;
-
-	if (!length || !emit_has_room_for_samples())
-		return 0;
-	if (length > cfg_sample_octets)
-		length = cfg_sample_octets;
-	event = emit_reserve_sample(length);
 	if (!event)
 		return 0;
 	emit_fill_sample(event, p, t, length, p->frame_octets);
-	if (emit_load_sample(ctx, is_xdp, p->l3_offset, event, length)) {
+	if (frame_load(ctx, is_xdp, p->l3_offset, event + 1, sample_bounded(length, class))) {
 		emit_discard(event);
 		return 0;
 	}
 	emit_submit(event);
 	return 1;
+}
+
+/* Sends the packet from its IP header to the frame's end, cut at
+ * cfg_sample_octets, in an event of the least class. present is what of the frame
+ * is there. */
+static __always_inline int emit_sample(void *ctx, int is_xdp, const struct packet *p,
+				       const struct sample_ticket *t, __u32 present)
+{
+	__u32 length = present - p->l3_offset;
+
+	if (!length || !emit_has_room_for_samples())
+		return 0;
+	if (length > cfg_sample_octets)
+		length = cfg_sample_octets;
+	if (length <= SAMPLE_CLASS_SMALL)
+		return emit_sample_class(ctx, is_xdp, p, t, length, SAMPLE_CLASS_SMALL);
+	if (length <= SAMPLE_CLASS_MEDIUM)
+		return emit_sample_class(ctx, is_xdp, p, t, length, SAMPLE_CLASS_MEDIUM);
+	return emit_sample_class(ctx, is_xdp, p, t, length, SAMPLE_OCTETS_MAX);
 }
 
 #endif

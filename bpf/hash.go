@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 )
 
@@ -13,6 +14,13 @@ import (
 // object, in hexadecimal. It is that of bpf/weir_bpfel.o in the repository.
 func ObjectHash() string {
 	sum := sha256.Sum256(_WeirBytes)
+	return hex.EncodeToString(sum[:])
+}
+
+// CopiedObjectHash names those for a process without CAP_PERFMON, in the same way:
+// bpf/weircopied_bpfel.o.
+func CopiedObjectHash() string {
+	sum := sha256.Sum256(_WeirCopiedBytes)
 	return hex.EncodeToString(sum[:])
 }
 
@@ -31,6 +39,10 @@ func LayoutHash() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the metering programs: %w", err)
 	}
+	return layoutHash(spec)
+}
+
+func layoutHash(spec *ebpf.CollectionSpec) (string, error) {
 	h := sha256.New()
 	for _, name := range wireTypes {
 		var s *btf.Struct

@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "maps.h"
+#include "verifier.h"
 
 /* This CPU's counters of this observation point. Never NULL: the point is
  * within the map's bound; the caller still has to tell the verifier. */
@@ -19,8 +20,7 @@ static __always_inline void ledger_ignore(struct ledger *l, __u32 status, __u32 
 {
 	if (status >= STATUS_COUNT)
 		return;
-	l->ignored_packets[status]++;
-	l->ignored_octets[status] += octets;
+	AT_INDEX(status, STATUS_COUNT, l->ignored_packets[at]++; l->ignored_octets[at] += octets);
 }
 
 #endif

@@ -22,20 +22,22 @@ var allowed = []asm.BuiltinFunc{
 }
 
 func TestH8ProgramsCallOnlyAllowedHelpers(t *testing.T) {
-	spec, err := bpf.LoadWeir()
-	if err != nil {
-		t.Fatal(err)
-	}
 	called := map[asm.BuiltinFunc]bool{}
-	for name, p := range spec.Programs {
-		for _, ins := range p.Instructions {
-			if !ins.IsBuiltinCall() {
-				continue
-			}
-			f := asm.BuiltinFunc(ins.Constant)
-			called[f] = true
-			if !slices.Contains(allowed, f) {
-				t.Errorf("%s calls %v, which is not on the list", name, f)
+	for _, o := range objects {
+		spec, err := o.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range spec.Programs {
+			for _, ins := range p.Instructions {
+				if !ins.IsBuiltinCall() {
+					continue
+				}
+				f := asm.BuiltinFunc(ins.Constant)
+				called[f] = true
+				if !slices.Contains(allowed, f) {
+					t.Errorf("%s%s calls %v, which is not on the list", name, o.suffix, f)
+				}
 			}
 		}
 	}
@@ -47,13 +49,15 @@ func TestH8ProgramsCallOnlyAllowedHelpers(t *testing.T) {
 }
 
 func TestH11HashesNameTheObjectAndItsLayout(t *testing.T) {
-	object, err := os.ReadFile("weir_bpfel.o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(object)
-	if got, want := bpf.ObjectHash(), hex.EncodeToString(sum[:]); got != want {
-		t.Errorf("object hash %s, want that of the file, %s", got, want)
+	for file, got := range map[string]string{"weir_bpfel.o": bpf.ObjectHash(), "weircopied_bpfel.o": bpf.CopiedObjectHash()} {
+		object, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(object)
+		if want := hex.EncodeToString(sum[:]); got != want {
+			t.Errorf("object hash %s, want that of %s, %s", got, file, want)
+		}
 	}
 	first, err := bpf.LayoutHash()
 	if err != nil {

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "tcp.h"
 #include "types.h"
+#include "verifier.h"
 
 static __always_inline __u64 max_u64(__u64 a, __u64 b)
 {
@@ -143,8 +144,7 @@ static __always_inline void splt_update(struct flow_record *r, __u64 number, __u
 {
 	if (number >= SPLT_MAX)
 		return;
-	r->splt_size[number] = size;
-	r->splt_iat_us[number] = gap;
+	AT_INDEX(number, SPLT_MAX, r->splt_size[at] = size; r->splt_iat_us[at] = gap);
 	r->splt_direction |= direction << number;
 }
 
@@ -202,9 +202,10 @@ static __always_inline int record_update(struct flow_record *r, const struct pac
 		splt_update(r, number, p->octets, gap, direction);
 	r->fragments += p->fragment;
 	r->regressions += regression;
-	direction_update(&r->dir[direction], p, now_us);
+	direction_update(ONE_OF_TWO(r->dir, direction), p, now_us);
 	if (cfg_ip_statistics)
-		ip_update(&r->ip[direction], p, r->dir[direction].packets == 1);
+		ip_update(ONE_OF_TWO(r->ip, direction), p,
+			  ONE_OF_TWO(r->dir, direction)->packets == 1);
 	if ((cfg_tcp_statistics || cfg_tcp_grace_ns) && p->tcp_flags)
 		tcp_update(r, p, direction);
 	return regression;

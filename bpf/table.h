@@ -174,36 +174,47 @@ static __always_inline struct flow_entry *table_find(const struct flow_key *key,
  * packet of the same flow on another CPU and a sweep in between. */
 #define TABLE_TRIES 4
 
-/* Accounts a packet whatever state its entry is in, or says 0: no place. A global
- * function: the verifier looks at it once and not for every way to get here. */
-__noinline int table_account(const struct packet *p, struct ledger *l, struct sample_ticket *t)
+/* One try to account a packet whatever state its entry is in: 1, or 0: no place, or
+ * -1: again. */
+LOOP_BODY int table_try(const struct packet *p, struct ledger *l, struct sample_ticket *t,
+			int last)
 {
 	/* Linux 6.1 reads keys from the stack, and not from what a global function is
 	 * given. */
 	struct flow_key key __attribute__((aligned(8)));
-	int full = 0;
+	struct flow_entry *e;
+	int full = 0, result;
 
 	if (!p || !l || !t)
 		return 0;
 	key_copy(&key, &p->key);
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < TABLE_TRIES; i++) {
-		struct flow_entry *e = table_find(&key, l, &full);
-		int result;
+	e = table_find(&key, l, &full);
+	if (!e)
+		return full ? 0 : -1;
+	result = entry_account(e, p, p->time_ns / 1000,
+			       e->state == ENTRY_OPEN ? 0 : next_flow_id(), l, t);
+	if (result == ACCOUNT_DONE)
+		return 1;
+	/* never in the last try: who has split a record opens the next part */
+	if (result == ACCOUNT_EXPIRED && !last && !entry_close(e, p)) {
+		l->expiry_deferred++;
+		return 0;
+	}
+	return -1;
+}
 
-		if (full)
-			return 0;
-		if (!e)
-			continue;
-		result = entry_account(e, p, p->time_ns / 1000,
-				       e->state == ENTRY_OPEN ? 0 : next_flow_id(), l, t);
-		if (result == ACCOUNT_DONE)
-			return 1;
-		/* never in the last try: who has split a record opens the next part */
-		if (result == ACCOUNT_EXPIRED && i < TABLE_TRIES - 1 && !entry_close(e, p)) {
-			l->expiry_deferred++;
-			return 0;
-		}
+/* Accounts a packet, or says 0: no place. A global function: the verifier looks at it
+ * once and not for every way to get here. */
+__noinline int table_account(const struct packet *p, struct ledger *l, struct sample_ticket *t)
+{
+	if (!p || !l || !t)
+		return 0;
+	LOOP
+	for (int i = 0; i < TABLE_TRIES; i++) {
+		int accounted = table_try(p, l, t, i == TABLE_TRIES - 1);
+
+		if (accounted >= 0)
+			return accounted;
 	}
 	l->record_busy++;
 	return 0;

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "types.h"
+#include "verifier.h"
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -154,7 +155,7 @@ static __always_inline void tcp_update(struct flow_record *r, const struct packe
 	if (!cfg_tcp_statistics)
 		return;
 	tcp_handshake(r, p, direction);
-	tcp_direction_update(&r->tcp[direction], p);
+	tcp_direction_update(ONE_OF_TWO(r->tcp, direction), p);
 }
 
 /* Counters go with the part of a flow that they are of; the rest is the flow's. */

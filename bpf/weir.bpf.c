@@ -13,57 +13,42 @@
 #include "ledger.h"
 #include "decode.h"
 #include "table.h"
+#include "work.h"
 #include "sweep.h"
 #include "exported.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Replaced by the loader with the user's filter, translated; as it stands it
- * matches every frame. The assembly keeps the compiler from knowing that, and
- * from dropping length, the frame's original length. */
-static __noinline int packet_filter(void *data, void *data_end, __u32 length)
+/* Decode → record or overflow. l->observed was bumped by the caller. Says whether the
+ * packet is to be sampled. */
+static __always_inline int meter_frame(void *ctx, int is_xdp, struct frame f, struct work *w,
+				       struct ledger *l)
 {
-	int match = data <= data_end;
-
-	asm volatile("" : "+r"(match) : "r"(length));
-	return match;
-}
-
-/* Decode → record or overflow. l->observed was bumped by the caller. */
-static __always_inline void meter_frame(void *ctx, int is_xdp, void *data, void *end, __u8 tags,
-					struct packet *p, struct ledger *l,
-					struct sample_ticket *t)
-{
-	struct decode_options options = {
-		.link_type = cfg_link_type,
-		.accounting = cfg_accounting,
-		.decode_tunnels = cfg_decode_tunnels,
-		.tcp_statistics = cfg_tcp_statistics,
-		.ip_statistics = cfg_ip_statistics,
-		.point = cfg_point,
-	};
+	struct packet *p = &w->p;
 	int status;
 
-	if (cfg_filter && !packet_filter(data, end, p->frame_octets)) {
+	if (cfg_filter && !frame_matches(&f, p->frame_octets)) {
 		ledger_ignore(l, STATUS_FILTERED, p->frame_octets);
-		return;
+		return 0;
 	}
-	status = decode_frame(ctx, is_xdp, data, end, tags, options, p);
+	status = work_decode(ctx, is_xdp, f, w);
 	if (status != STATUS_OK) {
 		ledger_ignore(l, status, p->frame_octets);
-		return;
+		return 0;
 	}
 	l->metered_packets++;
 	l->metered_octets += p->frame_octets;
 	l->accounted_octets += p->octets;
-	if (table_account(p, l, t))
-		return;
+	w->t = (struct sample_ticket){};
+	if (table_account(p, l, &w->t))
+		return cfg_samples && w->t.take;
 	if (emit_packet(p)) {
 		l->overflow_packets++;
-		return;
+		return 0;
 	}
 	l->lost_packets++;
 	l->lost_octets += p->octets;
+	return 0;
 }
 
 /* A sample costs a label at most: that it was not sent is counted, no more. */
@@ -71,10 +56,10 @@ static __always_inline void sample_frame(void *ctx, int is_xdp, const struct pac
 					 const struct sample_ticket *t, __u32 present,
 					 struct ledger *l)
 {
-	if (emit_sample(ctx, is_xdp, p, t, present))
-		l->samples++;
-	else
-		l->samples_lost++;
+	int sent = emit_sample(ctx, is_xdp, p, t, present);
+
+	l->samples += sent;
+	l->samples_lost += !sent;
 }
 
 static __noinline void sample_xdp(struct xdp_md *ctx, const struct packet *p,
@@ -98,20 +83,17 @@ static __noinline void sample_skb(struct __sk_buff *ctx, const struct packet *p,
 SEC("xdp.frags")
 int weir_xdp_in(struct xdp_md *ctx)
 {
-	__u32 present = bpf_xdp_get_buff_len(ctx);
 	struct ledger *l = ledger_of_point();
-	struct packet p = { .frame_octets = present };
-	struct sample_ticket t = {};
+	WORK(w);
 
-	if (!l)
+	if (!l || !w)
 		return XDP_PASS;
-	p.time_ns = clock_of_frame(ctx, &p.frame_octets);
+	w->p.frame_octets = bpf_xdp_get_buff_len(ctx);
+	w->p.time_ns = clock_of_frame(ctx, &w->p.frame_octets);
 	l->observed_packets++;
-	l->observed_octets += p.frame_octets;
-	meter_frame(ctx, 1, (void *)(long)ctx->data, (void *)(long)ctx->data_end, 0, &p, l,
-		    &t);
-	if (cfg_samples && t.take)
-		sample_xdp(ctx, &p, &t, present, l);
+	l->observed_octets += w->p.frame_octets;
+	if (meter_frame(ctx, 1, frame_xdp(ctx), w, l))
+		sample_xdp(ctx, &w->p, &w->t, bpf_xdp_get_buff_len(ctx), l);
 	return XDP_PASS;
 }
 
@@ -123,23 +105,22 @@ static __always_inline int meter_skb(struct __sk_buff *ctx)
 {
 	/* a tag that the kernel took out of the frame is part of it all the same */
 	__u8 tags = ctx->vlan_present ? 1 : 0;
-	struct packet p = { .frame_octets = ctx->len + tags * VLAN_TAG_OCTETS };
 	struct ledger *l = ledger_of_point();
-	struct sample_ticket t = {};
+	WORK(w);
 
-	if (!l)
+	if (!l || !w)
 		return VERDICT_NEXT;
-	p.time_ns = clock_now();
+	w->p.frame_octets = ctx->len + tags * VLAN_TAG_OCTETS;
+	w->p.time_ns = clock_now();
 	l->observed_packets++;
-	l->observed_octets += p.frame_octets;
+	l->observed_octets += w->p.frame_octets;
+	w->w.tags = tags;
 	if (tags)
-		p.key.vlan_id = ctx->vlan_tci & 0xfff;
-	skb_pull(ctx, SHALLOW_HEADERS_MAX);
-	meter_frame(ctx, 0, (void *)(long)ctx->data, (void *)(long)ctx->data_end, tags, &p, l,
-		    &t);
-	if (cfg_samples && t.take) {
-		p.frame_octets = ctx->len; /* of which l3_offset is an offset */
-		sample_skb(ctx, &p, &t, ctx->len, l);
+		w->p.key.vlan_id = ctx->vlan_tci & 0xfff;
+	frame_bring(ctx, SHALLOW_HEADERS_MAX);
+	if (meter_frame(ctx, 0, frame_skb(ctx), w, l)) {
+		w->p.frame_octets = ctx->len; /* of which l3_offset is an offset */
+		sample_skb(ctx, &w->p, &w->t, ctx->len, l);
 	}
 	return VERDICT_NEXT;
 }
@@ -179,27 +160,28 @@ int weir_sweep(struct xdp_md *ctx)
 /* Verdicts handed over in one run. */
 #define DPI_DONE_BATCH 32
 
+static long dpi_done_step(__u32 i, struct xdp_md **ctx)
+{
+	struct flow_entry *e;
+	struct dpi_done d;
+
+	if (bpf_xdp_load_bytes(*ctx, i * sizeof(d), &d, sizeof(d)))
+		return 1;
+	e = bpf_map_lookup_elem(&flows, &d.key);
+	if (!e)
+		return 0;
+	bpf_spin_lock(&e->lock);
+	if (e->record.flow_id == d.flow_id && e->record.part == d.part && e->state == ENTRY_OPEN)
+		e->dpi_done = 1;
+	bpf_spin_unlock(&e->lock);
+	return 0;
+}
+
 /* Input packet: up to DPI_DONE_BATCH struct dpi_done. A flow that has ended or
  * split since is left alone. */
 SEC("xdp")
 int weir_dpi_done(struct xdp_md *ctx)
 {
-	for (int i = 0; i < DPI_DONE_BATCH; i++) {
-		struct dpi_done *in = (void *)(long)ctx->data;
-		struct flow_entry *e;
-		struct dpi_done d;
-
-		if ((void *)(in + i + 1) > (void *)(long)ctx->data_end)
-			break;
-		d = in[i];
-		e = bpf_map_lookup_elem(&flows, &d.key);
-		if (!e)
-			continue;
-		bpf_spin_lock(&e->lock);
-		if (e->record.flow_id == d.flow_id && e->record.part == d.part &&
-		    e->state == ENTRY_OPEN)
-			e->dpi_done = 1;
-		bpf_spin_unlock(&e->lock);
-	}
+	bpf_loop(DPI_DONE_BATCH, dpi_done_step, &ctx, 0);
 	return XDP_PASS;
 }

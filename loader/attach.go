@@ -25,6 +25,7 @@ type Attachment struct {
 	linkNames []PinnedLink // of links, in the same order
 	pin       *pin         // nil if it ends with the process
 	adopted   bool
+	copied    bool // the object that runs is the one for a process without CAP_PERFMON
 
 	mu       sync.Mutex
 	links    []link.Link

@@ -29,9 +29,12 @@ func currentCapabilities() capabilities {
 	return 0
 }
 
-// required is what loading and attaching take. CAP_PERFMON is for the verifier:
-// without it, it refuses to add a variable to a packet pointer, as reading an
-// IP header with options must.
+// perfmon tells whether the verifier lets a program add a variable to a packet
+// pointer, as to find what comes behind an IP header with options. Without it, the
+// object is loaded that copies headers instead.
+func (c capabilities) perfmon() bool { return c.has(unix.CAP_PERFMON) || c.has(unix.CAP_SYS_ADMIN) }
+
+// required is what loading and attaching take.
 var required = []struct {
 	bit  int
 	name string
@@ -39,7 +42,6 @@ var required = []struct {
 	byAdmin bool
 }{
 	{unix.CAP_BPF, "CAP_BPF", true},
-	{unix.CAP_PERFMON, "CAP_PERFMON", true},
 	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
 }
 

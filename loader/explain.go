@@ -16,6 +16,9 @@ func explain(operation string, err error) error {
 	switch {
 	case len(missing) > 0 && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)):
 		return &PermissionError{operation, missing, err}
+	case !currentCapabilities().perfmon() && (errors.As(err, &verifier) || errors.Is(err, unix.EFAULT)):
+		// of the kernels that nobody has tried one may be stricter
+		return &PermissionError{operation, []string{"CAP_PERFMON"}, err}
 	case errors.As(err, &verifier):
 		return explainVerifier(operation, verifier, err)
 	case errors.Is(err, unix.EPERM):

@@ -3,11 +3,13 @@ package loader
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+	classic "golang.org/x/net/bpf"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader/filter"
@@ -38,6 +40,7 @@ const loadOperation = "load the metering programs"
 
 // load loads each port's programs, over shared maps where there are such already.
 func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
+	a.chooseObject()
 	shared := map[string]*ebpf.Map{}
 	maps.Copy(shared, existing)
 	for i := range a.ports {
@@ -57,9 +60,44 @@ func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
 	return nil
 }
 
+// withoutPerfmon is what metering without CAP_PERFMON means.
+const withoutPerfmon = "without CAP_PERFMON: the same flows, at about twice the time per packet, as the kernel then checks programs more strictly"
+
+// chooseObject takes the object that the process may load.
+func (a *Attachment) chooseObject() {
+	const warning = "metering " + withoutPerfmon + "; give the program cap_perfmon as well to spare that"
+	a.copied = !currentCapabilities().perfmon()
+	a.warnings = slices.DeleteFunc(a.warnings, func(w string) bool { return w == warning })
+	if a.copied {
+		a.warnings = append(a.warnings, warning)
+	}
+}
+
+// objectHash names it.
+func objectHash(copied bool) string {
+	if copied {
+		return bpf.CopiedObjectHash()
+	}
+	return bpf.ObjectHash()
+}
+
+// mayStay tells whether a meter's programs are this build's, and no worse than
+// what this process would put in their place.
+func mayStay(object string) bool {
+	return object == bpf.ObjectHash() || object == bpf.CopiedObjectHash() && !currentCapabilities().perfmon()
+}
+
+// object reads the one that was chosen.
+func object(copied bool) (*ebpf.CollectionSpec, error) {
+	if copied {
+		return bpf.LoadWeirCopied()
+	}
+	return bpf.LoadWeir()
+}
+
 // spec is the object made ready for an interface.
 func (a *Attachment) spec(i int, o *Options) (*ebpf.CollectionSpec, error) {
-	spec, err := bpf.LoadWeir()
+	spec, err := object(a.copied)
 	if err != nil {
 		return nil, fmt.Errorf("read the metering programs: %w", err)
 	}
@@ -78,7 +116,7 @@ func (a *Attachment) spec(i int, o *Options) (*ebpf.CollectionSpec, error) {
 	if o.Filter == nil {
 		return spec, nil
 	}
-	return spec, setFilter(spec, o, p.linkType)
+	return spec, a.setFilter(spec, o, p.linkType)
 }
 
 // programs are those that an interface needs; the first one's instance also
@@ -126,12 +164,8 @@ func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf
 // filterFunction is the function in the object whose body the filter becomes.
 const filterFunction = "packet_filter"
 
-func setFilter(spec *ebpf.CollectionSpec, o *Options, linkType bpf.LinkType) error {
+func (a *Attachment) setFilter(spec *ebpf.CollectionSpec, o *Options, linkType bpf.LinkType) error {
 	raw, err := o.Filter(int(linkType))
-	if err != nil {
-		return fmt.Errorf("attach: %w", err)
-	}
-	body, err := filter.ToEBPF(raw)
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
@@ -139,11 +173,26 @@ func setFilter(spec *ebpf.CollectionSpec, o *Options, linkType bpf.LinkType) err
 		if name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone {
 			continue
 		}
-		if program.Instructions, err = replaceFunction(program.Instructions, body, filter.UsesLength(raw)); err != nil {
+		body, err := a.translate(raw, program.Type)
+		if err != nil {
+			return fmt.Errorf("attach: %w", err)
+		}
+		if program.Instructions, err = replaceFunction(program.Instructions, body, !a.copied && filter.UsesLength(raw)); err != nil {
 			return fmt.Errorf("put the filter into %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// translate makes the filter what the chosen object has a place for.
+func (a *Attachment) translate(raw []classic.RawInstruction, t ebpf.ProgramType) (asm.Instructions, error) {
+	switch {
+	case !a.copied:
+		return filter.ToEBPF(raw)
+	case t == ebpf.XDP:
+		return filter.ToCopyingEBPF(raw, asm.FnXdpLoadBytes)
+	}
+	return filter.ToCopyingEBPF(raw, asm.FnSkbLoadBytes)
 }
 
 // replaceFunction puts another body into the filter function. The function's

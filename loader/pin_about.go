@@ -21,7 +21,7 @@ import (
 // About is what a pinned meter says of itself. It is kept beside it, as JSON.
 type About struct {
 	Layout    string // bpf.LayoutHash of the build that made it
-	Object    string // bpf.ObjectHash of the programs that run
+	Object    string // bpf.ObjectHash, or bpf.CopiedObjectHash, of the programs that run
 	PID       int    // of the process that attached it, or adopted it last
 	Attached  time.Time
 	Namespace uint64 // the network namespace's inode
@@ -108,7 +108,7 @@ func (a *Attachment) describe(o *Options) (*About, error) {
 		return nil, err
 	}
 	d := &About{
-		Layout: layout, Object: bpf.ObjectHash(), PID: os.Getpid(), Attached: time.Now().Round(0), Namespace: namespace(),
+		Layout: layout, Object: objectHash(a.copied), PID: os.Getpid(), Attached: time.Now().Round(0), Namespace: namespace(),
 		Hooks: a.hooks, Warnings: a.warnings, Config: o.Config, Direction: o.Direction, Hook: o.Hook, XDPMode: o.XDPMode,
 		Ring: o.RingOctets, Before: a.counters.before, Begun: a.counters.begun, Links: a.linkNames,
 	}

@@ -71,12 +71,13 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	if err := a.checkLinks(); err != nil {
 		return err
 	}
-	if had.Object != want.Object {
+	had.PID = want.PID
+	if !mayStay(had.Object) {
 		if err := a.upgrade(o); err != nil {
 			return fmt.Errorf("put this build's programs into the pinned meter %s: %w", path, err)
 		}
+		had.Object, had.Warnings = objectHash(a.copied), a.warnings
 	}
-	had.Object, had.PID = want.Object, want.PID
 	m, err := a.pin.loadMap(pinAbout, false)
 	if err != nil {
 		return err

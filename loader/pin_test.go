@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/userspace"
 )
@@ -384,4 +385,38 @@ func TestAPlaceThatCannotHoldAMeterIsRefused(t *testing.T) {
 		t.Fatal("a directory that is no meter is adopted")
 	}
 	oneLine(t, err, "choose another directory")
+}
+
+// The objects take turns over one table; each adopter keeps what is no worse than
+// what it could load itself.
+func TestH1APinnedMeterChangesItsObjectWithItsPrivilege(t *testing.T) {
+	w := newWorld(t)
+	o := pinned(t)
+	few := []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE}
+	for i, step := range []struct {
+		caps     []int
+		object   string
+		warnings int
+	}{
+		{few, bpf.CopiedObjectHash(), 1},
+		{few, bpf.CopiedObjectHash(), 1},
+		{append(few, unix.CAP_PERFMON), bpf.ObjectHash(), 0},
+		{few, bpf.ObjectHash(), 0},
+	} {
+		var a *loader.Attachment
+		var err error
+		bpftest.WithCapabilities(t, step.caps, func() { a, err = loader.Attach([]string{nearName}, o) })
+		if err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		if about := a.Pinned(); about.Object != step.object || len(about.Warnings) != step.warnings {
+			t.Errorf("step %d: object %s, warnings %q; want %s and %d", i, about.Object, about.Warnings, step.object, step.warnings)
+		}
+		w.send(w.farSocket, 2, 3)
+		time.Sleep(20 * time.Millisecond)
+		_ = a.Close()
+	}
+	flows := end(t, attach(t, o, nearName), o)
+	wantFlows(t, flows, 2, 12)
+	nothingLeft(t, o.Pin)
 }

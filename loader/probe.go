@@ -53,6 +53,10 @@ func probeKernel() Check {
 
 func probeCapabilities() Check {
 	missing := currentCapabilities().missing()
+	if len(missing) == 0 && !currentCapabilities().perfmon() {
+		return Check{Name: "capabilities", OK: true, Detail: "all that attaching needs; metering " + withoutPerfmon,
+			Advice: "give the program cap_perfmon as well to spare that"}
+	}
 	if len(missing) == 0 {
 		return Check{Name: "capabilities", OK: true, Detail: "all that attaching needs"}
 	}
@@ -119,7 +123,7 @@ func probeMemlock() Check {
 // runs.
 func probePrograms() []Check {
 	const load, run = "metering programs", "test run"
-	spec, err := bpf.LoadWeir()
+	spec, err := object(!currentCapabilities().perfmon())
 	if err != nil {
 		return []Check{refused(load, err, "this program's file is damaged: install it again")}
 	}

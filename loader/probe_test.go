@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 )
 
@@ -41,7 +42,7 @@ func TestProbeFindsThisMachineFit(t *testing.T) {
 
 func TestProbeSaysWhatIsMissingWithoutPrivilege(t *testing.T) {
 	newNamespace(t)
-	withCapabilities(t, nil, func() {
+	bpftest.WithCapabilities(t, nil, func() {
 		checks := probed(t)
 		for _, name := range []string{"capabilities", "metering programs"} {
 			if c := checks[name]; c.OK || c.Advice == "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 )
 
@@ -192,51 +193,49 @@ func descriptors(t *testing.T) int {
 	return len(open)
 }
 
-// withCapabilities runs f on this thread with nothing effective but caps.
-func withCapabilities(t *testing.T, caps []int, f func()) {
-	t.Helper()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var full [2]unix.CapUserData
-	if err := unix.Capget(&head, &full[0]); err != nil {
-		t.Fatal(err)
-	}
-	few := full
-	few[0].Effective, few[1].Effective = 0, 0
-	for _, c := range caps {
-		few[c/32].Effective |= 1 << (c % 32)
-	}
-	if err := unix.Capset(&head, &few[0]); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := unix.Capset(&head, &full[0]); err != nil {
-			t.Fatal(err)
+func TestH1FewCapabilitiesAreEnoughToMeter(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		caps     []int
+		warnings int
+	}{
+		{"CAP_BPF, CAP_NET_ADMIN", []int{unix.CAP_BPF, unix.CAP_NET_ADMIN}, 1},
+		{"CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON", []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_PERFMON}, 0},
+	} {
+		for hook, direction := range map[loader.Hook]loader.Direction{
+			loader.HookXDP: loader.DirectionIn, loader.HookTCX: loader.DirectionBoth,
+		} {
+			t.Run(test.name+" "+string(hook), func(t *testing.T) {
+				w := newWorld(t)
+				o := everyOption(hook, direction)
+				var a *loader.Attachment
+				var err error
+				bpftest.WithCapabilities(t, test.caps, func() { a, err = loader.Attach([]string{nearName}, o) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer a.Close()
+				if got := a.Warnings(); len(got) != test.warnings {
+					t.Errorf("warnings %q, want %d", got, test.warnings)
+				}
+				c := consumer(t, a, o)
+				w.send(w.farSocket, 3, 2)
+				arrived(t, c)
+				wantFlows(t, harvest(t, c), 3, 2)
+				t.Logf("measured: metered exactly by %s with nothing but %s", hook, test.name)
+			})
 		}
-	}()
-	f()
+	}
 }
 
-func TestH1ThreeCapabilitiesAreEnoughToMeter(t *testing.T) {
-	w := newWorld(t)
+// everyOption takes as much of the programs as there is.
+func everyOption(hook loader.Hook, direction loader.Direction) loader.Options {
 	o := options()
-	o.Direction = loader.DirectionBoth
+	o.Hook, o.Direction = hook, direction
 	o.Config.Statistics, o.Config.SPLT, o.Config.Samples = true, 20, 20
-	o.Filter = compiled("ip")
-	var a *loader.Attachment
-	var err error
-	withCapabilities(t, []int{unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_NET_ADMIN}, func() {
-		a, err = loader.Attach([]string{nearName}, o)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Close()
-	c := consumer(t, a, o)
-	w.send(w.farSocket, 3, 2)
-	arrived(t, c)
-	wantFlows(t, harvest(t, c), 3, 2)
+	o.Config.TCPStatistics, o.Config.IPStatistics, o.Config.TCPEnd = true, true, true
+	o.Filter = compiled("ip and udp portrange 1-65535")
+	return o
 }
 
 func TestH1MissingCapabilityIsNamed(t *testing.T) {
@@ -245,12 +244,13 @@ func TestH1MissingCapabilityIsNamed(t *testing.T) {
 		caps []int
 		want []string
 	}{
-		{nil, []string{"CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"}},
+		{nil, []string{"CAP_BPF", "CAP_NET_ADMIN"}},
 		{[]int{unix.CAP_BPF, unix.CAP_PERFMON}, []string{"CAP_NET_ADMIN"}},
-		{[]int{unix.CAP_BPF, unix.CAP_NET_ADMIN}, []string{"CAP_PERFMON"}},
+		{[]int{unix.CAP_BPF}, []string{"CAP_NET_ADMIN"}},
 		{[]int{unix.CAP_PERFMON, unix.CAP_NET_ADMIN}, []string{"CAP_BPF"}},
+		{[]int{unix.CAP_NET_ADMIN}, []string{"CAP_BPF"}},
 	} {
-		withCapabilities(t, test.caps, func() {
+		bpftest.WithCapabilities(t, test.caps, func() {
 			_, err := loader.Attach([]string{nearName}, options())
 			var denied *loader.PermissionError
 			if !errors.As(err, &denied) || !slices.Equal(denied.Missing, test.want) {

@@ -20,6 +20,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -41,6 +42,7 @@ type Options struct {
 	RejectAll        bool   // a filter that no frame matches
 	MaxFlows         uint32 // 0: 65,536
 	RingOctets       uint32 // 0: 64 MiB
+	Copied           bool   // the object for a process without CAP_PERFMON
 	// Set sets variables of the object, after all else.
 	Set map[string]any
 }
@@ -77,7 +79,7 @@ func Load(o Options) (*Meter, error) {
 	if err != nil {
 		return nil, err
 	}
-	coll, err := ebpf.NewCollection(spec)
+	coll, err := o.collection(spec)
 	if err != nil {
 		return nil, fmt.Errorf("load the metering programs: %w", err)
 	}
@@ -89,9 +91,22 @@ func Load(o Options) (*Meter, error) {
 	return &Meter{coll: coll, ring: ring}, nil
 }
 
+// collection loads it with the capabilities that it is made for.
+func (o Options) collection(spec *ebpf.CollectionSpec) (coll *ebpf.Collection, err error) {
+	if !o.Copied {
+		return ebpf.NewCollection(spec)
+	}
+	dropped := Restrict([]int{unix.CAP_BPF, unix.CAP_NET_ADMIN}, func() { coll, err = ebpf.NewCollection(spec) })
+	return coll, errors.Join(err, dropped)
+}
+
 // Spec is the object with the options set.
 func (o Options) Spec() (*ebpf.CollectionSpec, error) {
-	spec, err := bpf.LoadWeir()
+	load := bpf.LoadWeir
+	if o.Copied {
+		load = bpf.LoadWeirCopied
+	}
+	spec, err := load()
 	if err != nil {
 		return nil, err
 	}

@@ -68,12 +68,23 @@ func accountings() []bpf.Accounting {
 // TestF1DecodersAgreeOnEveryFrame gives each frame to the kernel's decoder and to
 // Go's, and compares every octet of what they make of it.
 func TestF1DecodersAgreeOnEveryFrame(t *testing.T) {
+	decodersAgree(t, false, accountings())
+}
+
+// The object for a process without CAP_PERFMON is compiled from the same decoder,
+// so that one accounting mode tells.
+func TestF1DecodersAgreeWithoutPerfmon(t *testing.T) {
+	decodersAgree(t, true, []bpf.Accounting{bpf.WeirAccountingACCOUNTING_PAYLOAD})
+}
+
+func decodersAgree(t *testing.T, copied bool, modes []bpf.Accounting) {
 	frames, total, short := everyFrame(t, bpftest.MinFrame)
 	var decoded uint64
-	modes := accountings()
 	for link, list := range frames {
 		for _, mode := range modes {
-			d, err := differential.NewDecoders(differential.DecoderOptions(link, mode, false))
+			o := differential.DecoderOptions(link, mode, false)
+			o.Copied = copied
+			d, err := differential.NewDecoders(o)
 			if err != nil {
 				t.Fatalf("%v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
 			}
@@ -104,23 +115,30 @@ func TestF2MetersAgreeOnEveryCapture(t *testing.T) {
 		ends = ends[:1] // what does not end is metered as that which has not ended yet
 	}
 	for _, tcpEnd := range ends {
-		records, kernels := 0, map[uint32]*differential.Kernel{}
-		for _, path := range captures(t) {
-			byLink, _ := load(t, path, bpftest.MinFrame)
-			for link, steps := range byLink {
-				o := captureOptions(link, tcpEnd)
-				if kernels[link] == nil {
-					kernels[link] = kernel(t, o)
-				}
-				got, err := kernels[link].Run(steps, 0)
-				if err != nil {
-					t.Fatalf("%s: %v", path, err)
-				}
-				records += agree(t, path, o, steps, &got)
-			}
-		}
-		t.Logf("measured: %d records identical, connections end: %v", records, tcpEnd)
+		metersAgree(t, false, tcpEnd)
 	}
+}
+
+func TestF2MetersAgreeWithoutPerfmon(t *testing.T) { metersAgree(t, true, true) }
+
+func metersAgree(t *testing.T, copied, tcpEnd bool) {
+	records, kernels := 0, map[uint32]*differential.Kernel{}
+	for _, path := range captures(t) {
+		byLink, _ := load(t, path, bpftest.MinFrame)
+		for link, steps := range byLink {
+			o := captureOptions(link, tcpEnd)
+			o.Copied = copied
+			if kernels[link] == nil {
+				kernels[link] = kernel(t, o)
+			}
+			got, err := kernels[link].Run(steps, 0)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			records += agree(t, path, o, steps, &got)
+		}
+	}
+	t.Logf("measured: %d records identical, connections end: %v", records, tcpEnd)
 }
 
 func captureOptions(link uint32, tcpEnd bool) bpftest.Options {

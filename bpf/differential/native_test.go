@@ -28,10 +28,15 @@ const (
 // leastCoverage is of the lines of each header that has code.
 const leastCoverage = 95.0
 
-// TestNativeBuild runs the programs under the sanitizers on everything that
-// there is, and tells what that has covered.
+// TestNativeBuild runs the programs of both objects under the sanitizers on
+// everything that there is, and tells what that has covered.
 func TestNativeBuild(t *testing.T) {
-	b := native.New(t, "..")
+	for name, flags := range map[string][]string{"in place": nil, "copied": {"-DFRAME_COPIED"}} {
+		t.Run(name, func(t *testing.T) { nativeBuild(t, native.New(t, "..", flags...)) })
+	}
+}
+
+func nativeBuild(t *testing.T, b *native.Build) {
 	t.Run("captures", func(t *testing.T) { nativeCaptures(t, b) })
 	t.Run("frames", func(t *testing.T) { nativeFrames(t, b) })
 	t.Run("corpora", func(t *testing.T) { nativeCorpora(t, b) })

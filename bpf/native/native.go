@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -35,12 +36,12 @@ type Build struct {
 }
 
 // New compiles the programs of the folder bpf/ of the repository, or fails the
-// test.
-func New(tb testing.TB, bpfFolder string) *Build {
+// test. Further flags are the compiler's.
+func New(tb testing.TB, bpfFolder string, more ...string) *Build {
 	tb.Helper()
 	b := &Build{folder: tb.TempDir()}
 	harness := filepath.Join(bpfFolder, "native", "harness")
-	args := append([]string{}, flags...)
+	args := slices.Concat(flags, more)
 	args = append(args, "-I"+filepath.Join(harness, "include"), "-I"+harness, "-I"+bpfFolder,
 		filepath.Join(harness, "main.c"), filepath.Join(harness, "kernel.c"), "-o", b.program())
 	if out, err := exec.Command("clang-19", args...).CombinedOutput(); err != nil {

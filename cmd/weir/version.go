@@ -25,8 +25,8 @@ func versionCommand(env *environment) *cli.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(env.stdout, "weir %s\nnDPI %s\nmetering programs %s\nlayout %s\n%s %s/%s\n",
-				release(), ndpiRelease(), bpf.ObjectHash(), layout, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err = fmt.Fprintf(env.stdout, "weir %s\nnDPI %s\nmetering programs %s\nmetering programs without CAP_PERFMON %s\nlayout %s\n%s %s/%s\n",
+				release(), ndpiRelease(), bpf.ObjectHash(), bpf.CopiedObjectHash(), layout, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return ignoreGone(err)
 		},
 	}

@@ -7,16 +7,11 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// Registers of the translation. The function is given the frame's data, its end
-// and its original length in R1 to R3; none of them is ever changed.
+// Registers of both translations: calls leave these as they are.
 const (
-	regData   = asm.R1
-	regEnd    = asm.R2
-	regLength = asm.R3
-	regPacket = asm.R4 // scratch: a pointer into the frame
-	regOffset = asm.R5 // scratch: an offset into it
 	regX      = asm.R6
-	regA      = asm.R0
+	regA      = asm.R7
+	regLength = asm.R9
 )
 
 // maxOffset is the end of the last octet that the verifier lets a program read.
@@ -32,11 +27,26 @@ const rejectLabel = "packet_filter_reject"
 // not match either, as in classic BPF. length is what "len" in an expression
 // means; it need not be given to a program for which UsesLength is false.
 func ToEBPF(raw []bpf.RawInstruction) (asm.Instructions, error) {
+	return translate(raw, &inPlace{usesLength: UsesLength(raw)})
+}
+
+// ToCopyingEBPF translates into the body of the function
+//
+//	int packet_filter(void *ctx, __u32 length)
+//
+// which decides alike, of the whole frame, and loads without CAP_PERFMON. The
+// helper is the one that copies from the frames of ctx: asm.FnXdpLoadBytes or
+// asm.FnSkbLoadBytes.
+func ToCopyingEBPF(raw []bpf.RawInstruction, helper asm.BuiltinFunc) (asm.Instructions, error) {
+	return translate(raw, &copying{helper})
+}
+
+func translate(raw []bpf.RawInstruction, frame access) (asm.Instructions, error) {
 	program, err := decode(raw)
 	if err != nil {
 		return nil, err
 	}
-	t := translation{program: program, reached: reachable(program)}
+	t := translation{program: program, reached: reachable(program), frame: frame}
 	t.prologue()
 	for i, ins := range program {
 		if !t.reached[i] {
@@ -49,7 +59,7 @@ func ToEBPF(raw []bpf.RawInstruction) (asm.Instructions, error) {
 		t.out[start] = t.out[start].WithSymbol(label(i))
 	}
 	if t.rejects {
-		t.emit(asm.Mov.Imm32(regA, 0).WithSymbol(rejectLabel), asm.Return())
+		t.emit(asm.Mov.Imm32(asm.R0, 0).WithSymbol(rejectLabel), asm.Return())
 	}
 	return t.out, nil
 }
@@ -97,6 +107,7 @@ func reachable(program []bpf.Instruction) []bool {
 }
 
 type translation struct {
+	frame   access
 	program []bpf.Instruction
 	reached []bool
 	out     asm.Instructions
@@ -113,18 +124,17 @@ func (t *translation) reject() string {
 
 // prologue clears what a program may read before it writes it.
 func (t *translation) prologue() {
+	t.emit(t.frame.prologue()...)
 	t.emit(asm.Mov.Imm32(regA, 0), asm.Mov.Imm32(regX, 0))
 	var cleared [16]bool
 	for i, ins := range t.program {
 		if load, ok := ins.(bpf.LoadScratch); ok && t.reached[i] && !cleared[load.N] {
 			cleared[load.N] = true
-			t.emit(asm.StoreImm(asm.RFP, scratch(load.N), 0, asm.Word))
+			offset, size := t.frame.word(load.N)
+			t.emit(asm.StoreMem(asm.RFP, offset, regX, size))
 		}
 	}
 }
-
-// scratch is the place of a memory word on the stack.
-func scratch(n int) int16 { return int16(-4 * (n + 1)) }
 
 func register(r bpf.Register) asm.Register {
 	if r == bpf.RegX {
@@ -138,9 +148,11 @@ func (t *translation) instruction(i int, ins bpf.Instruction) error {
 	case bpf.LoadConstant:
 		t.emit(asm.Mov.Imm32(register(ins.Dst), int32(ins.Val)))
 	case bpf.LoadScratch:
-		t.emit(asm.LoadMem(register(ins.Dst), asm.RFP, scratch(ins.N), asm.Word))
+		offset, size := t.frame.word(ins.N)
+		t.emit(asm.LoadMem(register(ins.Dst), asm.RFP, offset, size))
 	case bpf.StoreScratch:
-		t.emit(asm.StoreMem(asm.RFP, scratch(ins.N), register(ins.Src), asm.Word))
+		offset, size := t.frame.word(ins.N)
+		t.emit(asm.StoreMem(asm.RFP, offset, register(ins.Src), size))
 	case bpf.LoadAbsolute:
 		return t.loadAbsolute(ins.Off, ins.Size, regA)
 	case bpf.LoadIndirect:
@@ -164,25 +176,13 @@ func (t *translation) instruction(i int, ins bpf.Instruction) error {
 	case bpf.ALUOpX:
 		return t.arithmeticX(i, ins)
 	case bpf.RetConstant:
-		t.emit(asm.Mov.Imm32(regA, int32(ins.Val)), asm.Return())
+		t.emit(asm.Mov.Imm32(asm.R0, int32(ins.Val)), asm.Return())
 	case bpf.RetA:
-		t.emit(asm.Return())
+		t.emit(asm.Mov.Reg32(asm.R0, regA), asm.Return())
 	default:
 		return t.jump(i, ins)
 	}
 	return nil
-}
-
-func loadSize(octets int) (asm.Size, error) {
-	switch octets {
-	case 1:
-		return asm.Byte, nil
-	case 2:
-		return asm.Half, nil
-	case 4:
-		return asm.Word, nil
-	}
-	return 0, fmt.Errorf("load of %d octets", octets)
 }
 
 // loadAbsolute loads at a fixed offset in network byte order.
@@ -191,11 +191,13 @@ func (t *translation) loadAbsolute(offset uint32, octets int, dst asm.Register) 
 		t.emit(asm.Ja.Label(t.reject()))
 		return nil
 	}
-	t.emit(
-		asm.Mov.Reg(regPacket, regData),
-		asm.Add.Imm(regPacket, int32(offset)),
-	)
-	return t.loadChecked(octets, dst)
+	size, err := loadSize(octets)
+	if err != nil {
+		return err
+	}
+	t.emit(t.frame.at(offset)...)
+	t.load(octets, size, dst)
+	return nil
 }
 
 // loadIndirect loads at X plus a fixed offset. X is bounded first, as the sum
@@ -205,31 +207,25 @@ func (t *translation) loadIndirect(ins bpf.LoadIndirect) error {
 		t.emit(asm.Ja.Label(t.reject()))
 		return nil
 	}
-	t.emit(
-		asm.Mov.Reg32(regOffset, regX),
-		asm.JGT.Imm(regOffset, int32(maxOffset-uint32(ins.Size)-ins.Off), t.reject()),
-		asm.Add.Imm(regOffset, int32(ins.Off)),
-		asm.Mov.Reg(regPacket, regData),
-		asm.Add.Reg(regPacket, regOffset),
-	)
-	return t.loadChecked(ins.Size, regA)
-}
-
-// loadChecked loads at regPacket if all of it is there.
-func (t *translation) loadChecked(octets int, dst asm.Register) error {
-	size, err := loadSize(octets)
+	size, err := loadSize(ins.Size)
 	if err != nil {
 		return err
 	}
 	t.emit(
-		asm.Add.Imm(regPacket, int32(octets)),
-		asm.JGT.Reg(regPacket, regEnd, t.reject()),
-		asm.LoadMem(dst, regPacket, int16(-octets), size),
+		asm.Mov.Reg32(regOffset, regX),
+		asm.JGT.Imm(regOffset, int32(maxOffset-uint32(ins.Size)-ins.Off), t.reject()),
+		asm.Add.Imm(regOffset, int32(ins.Off)),
 	)
+	t.emit(t.frame.atRegister()...)
+	t.load(ins.Size, size, regA)
+	return nil
+}
+
+func (t *translation) load(octets int, size asm.Size, dst asm.Register) {
+	t.emit(t.frame.load(octets, size, dst, t.reject())...)
 	if octets > 1 {
 		t.emit(asm.HostTo(asm.BE, dst, size))
 	}
-	return nil
 }
 
 var operations = map[bpf.ALUOp]asm.ALUOp{

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/net/bpf"
 )
 
-// harness loads an XDP program that calls the translated filter, as a function
-// of its own, on the frame of the test run, and returns what it returns.
-func harness(t testing.TB, raw []bpf.RawInstruction) *ebpf.Program {
+// harness loads XDP programs that call the translated filter, as a function of its
+// own, on the frame of the test run, and return what it returns: one for each
+// translation.
+func harness(t testing.TB, raw []bpf.RawInstruction) [2]*ebpf.Program {
 	t.Helper()
 	body, err := ToEBPF(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
-	body[0] = body[0].WithSymbol("packet_filter")
 	main := asm.Instructions{
 		asm.LoadMem(asm.R6, asm.R1, 0, asm.Word),
 		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
@@ -28,6 +28,23 @@ func harness(t testing.TB, raw []bpf.RawInstruction) *ebpf.Program {
 		asm.Call.Label("packet_filter"),
 		asm.Return(),
 	}
+	copying, err := ToCopyingEBPF(raw, asm.FnXdpLoadBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyingMain := asm.Instructions{
+		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
+		asm.LoadMem(asm.R3, asm.R1, 0, asm.Word),
+		asm.Sub.Reg(asm.R2, asm.R3),
+		asm.Call.Label("packet_filter"),
+		asm.Return(),
+	}
+	return [2]*ebpf.Program{loaded(t, main, body), loaded(t, copyingMain, copying)}
+}
+
+func loaded(t testing.TB, main, body asm.Instructions) *ebpf.Program {
+	t.Helper()
+	body[0] = body[0].WithSymbol("packet_filter")
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, Instructions: append(main, body...), License: "GPL"})
 	if err != nil {
 		t.Fatalf("load the translated filter: %+v (this test needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: run as root)", err)
@@ -40,7 +57,7 @@ func harness(t testing.TB, raw []bpf.RawInstruction) *ebpf.Program {
 // It returns how many matched.
 func compare(t *testing.T, raw []bpf.RawInstruction, frames [][]byte) (matched int) {
 	t.Helper()
-	program := harness(t, raw)
+	programs := harness(t, raw)
 	decoded, err := decode(raw)
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +75,14 @@ func compare(t *testing.T, raw []bpf.RawInstruction, frames [][]byte) (matched i
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := program.Run(&ebpf.RunOptions{Data: frame, Repeat: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got != uint32(want) {
-			t.Fatalf("frame %x: translated %d, virtual machine %d\n%v", frame, got, want, decoded)
+		for i, program := range programs {
+			got, err := program.Run(&ebpf.RunOptions{Data: frame, Repeat: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != uint32(want) {
+				t.Fatalf("frame %x: translation %d says %d, virtual machine %d\n%v", frame, i, got, want, decoded)
+			}
 		}
 		if match(frame, uint32(len(frame))) != (want != 0) {
 			t.Fatalf("frame %x: matcher differs from virtual machine's %d", frame, want)

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/tools/flowgen"
 )
 
@@ -27,21 +30,27 @@ type contender struct {
 	nanos        []float64 // a packet, generator included; one a round
 }
 
-// knobs of weir's program by contender. What is off is taken out of the program
-// when it is loaded: the number of instructions that are left shows it.
-var weirVariants = []struct {
-	name  string
-	knobs map[string]any
-}{
-	{"weir", nil},
-	{"weir --statistics", map[string]any{"cfg_statistics": uint8(1)}},
-	{"weir --splt 20", map[string]any{"cfg_splt": uint8(20)}},
-	{"weir --tcp-statistics", map[string]any{"cfg_tcp_statistics": uint8(1)}},
-	{"weir --ip-statistics", map[string]any{"cfg_ip_statistics": uint8(1)}},
-	{"weir --tcp-end", map[string]any{"cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}},
-	{"weir --statistics --splt 20", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20)}},
+// A variant is weir's program with some knobs, as a process with or without
+// CAP_PERFMON loads it.
+type variant struct {
+	name           string
+	knobs          map[string]any
+	withoutPerfmon bool
+}
+
+// What is off is taken out of the program when it is loaded: the number of
+// instructions that are left shows it.
+var weirVariants = []variant{
+	{"weir", nil, false},
+	{"weir without CAP_PERFMON", nil, true},
+	{"weir --statistics", map[string]any{"cfg_statistics": uint8(1)}, false},
+	{"weir --splt 20", map[string]any{"cfg_splt": uint8(20)}, false},
+	{"weir --tcp-statistics", map[string]any{"cfg_tcp_statistics": uint8(1)}, false},
+	{"weir --ip-statistics", map[string]any{"cfg_ip_statistics": uint8(1)}, false},
+	{"weir --tcp-end", map[string]any{"cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}, false},
+	{"weir --statistics --splt 20", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20)}, false},
 	{"weir with all of them", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20),
-		"cfg_tcp_statistics": uint8(1), "cfg_ip_statistics": uint8(1), "cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}},
+		"cfg_tcp_statistics": uint8(1), "cfg_ip_statistics": uint8(1), "cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}, false},
 }
 
 // benchKernel measures at each number of flows, all contenders in turn, and
@@ -92,7 +101,7 @@ func benchFlows(out io.Writer, flows uint32, rounds, packets int) error {
 func enter(flows uint32) (contenders []contender, err error) {
 	entrants := []func(*flowgen.Generator) (contender, error){enterPass, enterCounter}
 	for _, v := range weirVariants {
-		entrants = append(entrants, func(g *flowgen.Generator) (contender, error) { return enterWeir(g, v.name, v.knobs) })
+		entrants = append(entrants, func(g *flowgen.Generator) (contender, error) { return enterWeir(g, &v) })
 	}
 	for _, entrant := range entrants {
 		g, err := flowgen.Load(flowgen.Options{Flows: flows, Seed: 1})
@@ -136,12 +145,28 @@ func countedBy(counts *ebpf.Map) (packets uint64, err error) {
 	return packets, nil
 }
 
-func enterWeir(g *flowgen.Generator, name string, knobs map[string]any) (contender, error) {
-	spec, err := bpf.LoadWeir()
+func (v *variant) object() (*ebpf.CollectionSpec, error) {
+	if v.withoutPerfmon {
+		return bpf.LoadWeirCopied()
+	}
+	return bpf.LoadWeir()
+}
+
+func (v *variant) load(spec *ebpf.CollectionSpec) (loaded *ebpf.Collection, err error) {
+	caps := []int{unix.CAP_BPF, unix.CAP_NET_ADMIN}
+	if !v.withoutPerfmon {
+		caps = append(caps, unix.CAP_PERFMON)
+	}
+	restricted := bpftest.Restrict(caps, func() { loaded, err = ebpf.NewCollection(spec) })
+	return loaded, errors.Join(err, restricted)
+}
+
+func enterWeir(g *flowgen.Generator, v *variant) (contender, error) {
+	spec, err := v.object()
 	if err != nil {
 		return contender{}, fmt.Errorf("read weir's object: %w", err)
 	}
-	for knob, value := range knobs {
+	for knob, value := range v.knobs {
 		if err := spec.Variables[knob].Set(value); err != nil {
 			return contender{}, fmt.Errorf("set %s: %w", knob, err)
 		}
@@ -152,11 +177,11 @@ func enterWeir(g *flowgen.Generator, name string, knobs map[string]any) (contend
 			delete(spec.Programs, p)
 		}
 	}
-	loaded, err := ebpf.NewCollection(spec)
+	loaded, err := v.load(spec)
 	if err != nil {
 		return contender{}, fmt.Errorf("load weir: %w", err)
 	}
-	c := contender{name: name, generator: g, counted: func() (uint64, error) { return meteredBy(loaded.Maps["ledgers"]) }}
+	c := contender{name: v.name, generator: g, counted: func() (uint64, error) { return meteredBy(loaded.Maps["ledgers"]) }}
 	c.close = func() { g.Close(); loaded.Close() }
 	if c.instructions, err = instructionsOf(loaded.Programs["weir_xdp_in"]); err != nil {
 		return c, err

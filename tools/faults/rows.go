@@ -157,8 +157,10 @@ func files() []row {
 func frames() []row {
 	return []row{
 		{id: "F1", promise: "the two parsers agree", tests: []string{
-			"bpf/differential TestF1DecodersAgreeOnEveryFrame", "tools/parsediff TestF1DecodersAgreeOnMutants"}},
-		{id: "F2", promise: "the two meters agree", tests: []string{"bpf/differential TestF2MetersAgreeOnEveryCapture"}},
+			"bpf/differential TestF1DecodersAgreeOnEveryFrame", "bpf/differential TestF1DecodersAgreeWithoutPerfmon",
+			"tools/parsediff TestF1DecodersAgreeOnMutants"}},
+		{id: "F2", promise: "the two meters agree", tests: []string{
+			"bpf/differential TestF2MetersAgreeOnEveryCapture", "bpf/differential TestF2MetersAgreeWithoutPerfmon"}},
 		{id: "F3", promise: "IPv4 options and bad header lengths", tests: []string{"userspace TestF3IPv4OptionsAndBadHeaderLengths"}},
 		{id: "F4", promise: "fragments are never dropped", tests: []string{"userspace TestF4FragmentsAreNeverDropped"}},
 		{id: "F5", promise: "IPv6 extension headers to the bound of 8", tests: []string{"userspace TestF5IPv6ExtensionsAreFollowedToEight"}},
@@ -195,8 +197,8 @@ func sinks() []row {
 func security() []row {
 	return []row{
 		{id: "H1", promise: "no more privilege than named is needed", tests: []string{
-			"loader TestH1ThreeCapabilitiesAreEnoughToMeter", "loader TestH1MissingCapabilityIsNamed"},
-			missing: "CAP_PERFMON is required, where the row says optional"},
+			"loader TestH1FewCapabilitiesAreEnoughToMeter", "loader TestH1MissingCapabilityIsNamed",
+			"loader TestH1APinnedMeterChangesItsObjectWithItsPrivilege"}},
 		{id: "H2", promise: "the consumer runs without privilege", missing: "the split of privileges"},
 		{id: "H3", promise: "the parent touches no input", missing: "the split of privileges"},
 		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
