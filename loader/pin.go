@@ -31,6 +31,9 @@ const (
 const (
 	pinAbout      = "about"
 	pinLinkPrefix = "link_"
+	// What a link runs is pinned by itself as well: should the link come to hold
+	// nothing, it is needed for the next one.
+	pinProgramPrefix = "program_"
 	// A name with one of these behind it is a directory that is being built, or
 	// taken away. A BPF file system takes no dots.
 	pinBuilding = "-new-"
@@ -47,7 +50,7 @@ var pinnedMaps = map[string]os.FileMode{
 	bpf.WeirMapVacant:   pinObjectMode,
 }
 
-// pinnedPrograms are those that user space runs; the others are held by links.
+// pinnedPrograms are those that user space runs; the others are those of links.
 var pinnedPrograms = []string{bpf.WeirProgWeirSweep, bpf.WeirProgWeirDpiDone}
 
 // A pin is the directory of a pinned meter, locked.
@@ -141,7 +144,7 @@ func removePins(dir string) error {
 func isPin(name string) bool {
 	name, _, _ = strings.Cut(name, pinBuilding)
 	_, isMap := pinnedMaps[name]
-	return isMap || name == pinAbout || strings.HasPrefix(name, pinLinkPrefix) ||
+	return isMap || name == pinAbout || strings.HasPrefix(name, pinLinkPrefix) || strings.HasPrefix(name, pinProgramPrefix) ||
 		name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone
 }
 
@@ -200,7 +203,10 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 		}
 	}
 	for i, l := range a.links {
-		if err := pinAt(l, dir, a.linkNames[i].Pin, pinObjectMode); err != nil {
+		n := a.linkNames[i]
+		err := errors.Join(pinAt(l, dir, n.Pin, pinObjectMode),
+			pinAt(a.instances[n.Point].programs[n.Program], dir, n.programPin(), pinObjectMode))
+		if err != nil {
 			return err
 		}
 	}

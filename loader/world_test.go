@@ -21,6 +21,9 @@ import (
 type world struct {
 	t         *testing.T
 	near, far netlink.Link
+	// The namespaces of both ends.
+	here, there netns.NsHandle
+	away        netns.NsHandle // where moveNear has moved the near end
 	// Raw sockets of both ends, to send frames by.
 	nearSocket, farSocket int
 	farNetlink            *netlink.Handle
@@ -69,38 +72,47 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	newNamespace(t)
 	w := &world{t: t}
-	here, err := netns.Get()
-	if err != nil {
+	var err error
+	if w.here, err = netns.Get(); err != nil {
 		t.Fatal(err)
 	}
-	there, err := netns.New()
-	if err != nil {
+	if w.there, err = netns.New(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = there.Close(); _ = here.Close() })
-	if err := netns.Set(here); err != nil {
-		t.Fatal(err)
-	}
-	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nearName}, PeerName: farName, PeerNamespace: netlink.NsFd(there)}
-	if err := netlink.LinkAdd(veth); err != nil {
-		t.Fatal(err)
-	}
-	if err := netns.Set(there); err != nil {
-		t.Fatal(err)
-	}
-	w.far = up(t, farName)
-	w.farSocket = rawSocket(t, w.far)
+	t.Cleanup(func() { _ = w.there.Close(); _ = w.here.Close() })
 	if w.farNetlink, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.farNetlink.Close)
-	if err := netns.Set(here); err != nil {
-		t.Fatal(err)
-	}
-	w.near = up(t, nearName)
-	w.nearSocket = rawSocket(t, w.near)
-	w.waitForCarrier(nearName)
+	w.enter(w.here)
+	w.connect()
 	return w
+}
+
+func (w *world) enter(ns netns.NsHandle) {
+	w.t.Helper()
+	if err := netns.Set(ns); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// connect makes the pair, and sockets at both ends.
+func (w *world) connect() {
+	w.t.Helper()
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nearName}, PeerName: farName, PeerNamespace: netlink.NsFd(w.there)}
+	if err := netlink.LinkAdd(veth); err != nil {
+		w.t.Fatal(err)
+	}
+	w.enter(w.there)
+	w.far = up(w.t, farName)
+	w.farSocket = rawSocket(w.t, w.far)
+	w.enter(w.here)
+	w.near = up(w.t, nearName)
+	w.nearSocket = rawSocket(w.t, w.near)
+	w.waitForCarrier(nearName)
+	w.enter(w.there) // until it has a carrier it drops frames without a word
+	w.waitForCarrier(farName)
+	w.enter(w.here)
 }
 
 func (w *world) waitForCarrier(name string) {

@@ -22,6 +22,9 @@ type attachSettings struct {
 	hook      choice
 	mode      choice
 	duration  span
+
+	exitOnGone bool
+	control    string // path of the control socket, empty for none
 }
 
 func attachCommand(env *environment) *cli.Command {
@@ -68,6 +71,8 @@ func (a *attachSettings) flags() []cli.Flag {
 			Usage: "run XDP in `MODE`: auto (native where the driver can, else generic with a warning), native or generic"},
 		&cli.GenericFlag{Name: "duration", Value: &a.duration, Category: categoryAttachment,
 			Usage: "end after `DURATION` (default: when interrupted)"},
+		exitOnGoneFlag(&a.exitOnGone),
+		controlFlag(&a.control, "answer weir status --control at `PATH`, a socket to be"),
 	}
 }
 
@@ -91,6 +96,13 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 			return &usageError{c.Command.Name, err}
 		}
 	}
+	var control *control
+	if a.control != "" {
+		if control, err = listenControl(a.control); err != nil {
+			return err
+		}
+		defer func() { err = worst(err, control.close()) }()
+	}
 	attachment, err := loader.Attach(c.Args().Slice(), a.loaderOptions(s))
 	if err != nil {
 		return err
@@ -104,7 +116,8 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 	if err != nil {
 		return err
 	}
-	r.duration = a.duration.d
+	r.duration, r.control = a.duration.d, control
+	r.watch, r.service = newWatch(say, a.exitOnGone), newService(say)
 	if s.pin != "" {
 		return r.follow(c.Context, attachment)
 	}
@@ -132,7 +145,30 @@ func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...us
 		r.say.note("metering %s", strings.Join(a.Hooks(), ", "))
 	}
 	r.meter(consumer)
+	stop, err := r.look(a, consumer)
+	if err != nil {
+		r.close()
+		return err
+	}
+	defer func() { err = worst(err, stop()) }()
 	return r.run(ctx)
+}
+
+// look has the interfaces watched and questions answered, until stop is called.
+func (r *meterRun) look(a *loader.Attachment, c *userspace.Consumer) (stop func() error, err error) {
+	if r.control != nil {
+		answer, err := r.answerer(a)
+		if err != nil {
+			return nil, err
+		}
+		r.control.serve(answer)
+	}
+	r.service.ready()
+	unwatch := func() {}
+	if r.watch != nil {
+		unwatch = r.watch.start(a, c)
+	}
+	return func() error { unwatch(); return r.control.close() }, nil
 }
 
 // countInterfaces enters what the interfaces counted. It must agree with what

@@ -40,6 +40,10 @@ type meterRun struct {
 	before userspace.Count // delivered when the run began
 	// nicIsExact: what the interfaces counted beyond what was observed is lost.
 	nicIsExact bool
+	// What a run of attach has besides; nil in others.
+	watch   *watch
+	control *control
+	service *service
 
 	summary summary.Summary
 	errs    []error // of the source
@@ -144,13 +148,15 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		elapsed = r.env.after(r.duration)
 	}
 	gone := r.outputs.gone
+	interfacesGone := r.watch.ended()
 	signals := 0
 	for {
 		select {
 		case <-done:
 			return nil
-		case <-ticker.C:
+		case now := <-ticker.C:
 			r.flush()
+			r.service.alive(now, r.source.Ledger)
 			continue
 		case <-r.env.hangups:
 			r.outputs.reopen()
@@ -158,12 +164,15 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		case <-elapsed:
 		case <-gone:
 			gone = nil
+		case <-interfacesGone:
+			interfacesGone = nil
 		case <-r.env.signals:
 			if signals++; signals > 1 {
 				return r.abandon()
 			}
 			r.say.note("ending in order; once more to leave at once")
 		}
+		r.service.stopping()
 		drain()
 	}
 }
