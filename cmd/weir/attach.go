@@ -42,7 +42,7 @@ func attachCommand(env *environment) *cli.Command {
 		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends;\n" +
 			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
 			"Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
-		Flags: append(append(s.flags(), a.flags()...), pinFlag(s,
+		Flags: append(append(s.flags(), a.flags(s)...), pinFlag(s,
 			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
@@ -61,7 +61,7 @@ func attachCommand(env *environment) *cli.Command {
 
 const categoryAttachment = "Attachment"
 
-func (a *attachSettings) flags() []cli.Flag {
+func (a *attachSettings) flags(s *settings) []cli.Flag {
 	return []cli.Flag{
 		&cli.GenericFlag{Name: "direction", Value: &a.direction, Category: categoryAttachment,
 			Usage: "meter `WHICH` packets: in (received), out (sent) or both"},
@@ -72,6 +72,8 @@ func (a *attachSettings) flags() []cli.Flag {
 		&cli.GenericFlag{Name: "duration", Value: &a.duration, Category: categoryAttachment,
 			Usage: "end after `DURATION` (default: when interrupted)"},
 		exitOnGoneFlag(&a.exitOnGone),
+		&cli.BoolFlag{Name: "append", Destination: &s.resume, Category: categoryOutput,
+			Usage: "go on with output files that exist, rather than replace them"},
 		controlFlag(&a.control, "answer weir status --control at `PATH`, a socket to be"),
 	}
 }
@@ -117,7 +119,8 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 		return err
 	}
 	r.duration, r.control = a.duration.d, control
-	r.watch, r.service = newWatch(say, a.exitOnGone), newService(say)
+	r.service = newService(say)
+	r.watch = newWatch(say, a.exitOnGone, r.service)
 	if s.pin != "" {
 		return r.follow(c.Context, attachment)
 	}

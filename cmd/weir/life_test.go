@@ -206,10 +206,12 @@ func TestTheServiceManagerIsToldHowItIs(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", fmt.Sprint(time.Second.Microseconds()))
 	p := w.attach(t, "-o", "ndjson:"+os.DevNull, "--dissections", "0")
 	hears(t, conn, "READY=1")
-	hears(t, conn, "STATUS=0 packets observed, 0 in 0 flows written, 0 lost, 0 not written")
+	hears(t, conn, "STATUS=metering far: native XDP")
 	for range 3 {
 		hears(t, conn, "WATCHDOG=1")
 	}
+	ip(t, "-n", w.rx, "link", "set", "far", "name", "lan0")
+	hears(t, conn, "STATUS=metering lan0 (attached as far): native XDP")
 	if err := p.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -86,8 +86,14 @@ type process struct {
 // attach starts weir in the receiver's namespace and waits until it meters.
 func (w *wire) attach(t *testing.T, args ...string) *process {
 	t.Helper()
+	return w.start(t, append([]string{os.Args[0], "attach", "far"}, args...)...)
+}
+
+// start is attach by a command line that ends in weir's.
+func (w *wire) start(t *testing.T, args ...string) *process {
+	t.Helper()
 	p := &process{ready: make(chan struct{}), done: make(chan struct{})}
-	p.Cmd = exec.Command("ip", append([]string{"netns", "exec", w.rx, os.Args[0], "attach", "far"}, args...)...)
+	p.Cmd = exec.Command("ip", append([]string{"netns", "exec", w.rx}, args...)...)
 	p.Env = append(os.Environ(), asWeir+"=1")
 	var err error
 	if p.out, err = p.StdoutPipe(); err != nil {

@@ -53,7 +53,7 @@ type meterRun struct {
 func newMeterRun(env *environment, s *settings) (*meterRun, error) {
 	r := &meterRun{env: env, settings: s, say: speaker{env.stderr, s.level}}
 	var err error
-	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say, s.pin != "")
+	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say, s.resume || s.pin != "")
 	return r, err
 }
 
@@ -156,7 +156,7 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 			return nil
 		case now := <-ticker.C:
 			r.flush()
-			r.service.alive(now, r.source.Ledger)
+			r.service.alive(now)
 			continue
 		case <-r.env.hangups:
 			r.outputs.reopen()

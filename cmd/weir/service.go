@@ -1,12 +1,10 @@
 package main
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-
-	"github.com/weirflow/weir/userspace"
 )
 
 // A service tells the service manager that started weir how it is. Without one it
@@ -15,11 +13,7 @@ type service struct {
 	say      speaker
 	watchdog time.Duration // to be heard of at least every so often; 0: need not be
 	heard    time.Time
-	status   time.Time // when the line for its list was written
 }
-
-// statusEvery is how often the line that systemctl status shows is written.
-const statusEvery = 5 * time.Second
 
 func newService(say speaker) *service {
 	watchdog, err := daemon.SdWatchdogEnabled(false)
@@ -41,19 +35,21 @@ func (s *service) notify(state string) {
 func (s *service) ready()    { s.notify(daemon.SdNotifyReady) }
 func (s *service) stopping() { s.notify(daemon.SdNotifyStopping) }
 
+// show writes the line that systemctl status shows.
+func (s *service) show(interfaces []interfaceStatus) {
+	var each []string
+	for i := range interfaces {
+		state, text := interfaces[i].row()
+		each = append(each, state+" "+text)
+	}
+	s.notify("STATUS=" + strings.Join(each, "; "))
+}
+
 // alive is called again and again by the loop that ends and flushes the run.
-func (s *service) alive(now time.Time, ledger func() userspace.Ledger) {
-	if s == nil {
+func (s *service) alive(now time.Time) {
+	if s == nil || s.watchdog == 0 || now.Sub(s.heard) < s.watchdog/3 {
 		return
 	}
-	if s.watchdog > 0 && now.Sub(s.heard) >= s.watchdog/3 {
-		s.heard = now
-		s.notify(daemon.SdNotifyWatchdog)
-	}
-	if now.Sub(s.status) >= statusEvery {
-		s.status = now
-		l := ledger()
-		s.notify(fmt.Sprintf("STATUS=%d packets observed, %d in %d flows written, %d lost, %d not written",
-			l.Observed.Packets, l.Delivered.Packets, l.Flows, l.Lost.Packets+l.LostWithConsumer.Packets, l.NotSentTotal().Packets))
-	}
+	s.heard = now
+	s.notify(daemon.SdNotifyWatchdog)
 }

@@ -37,6 +37,7 @@ type settings struct {
 	tunnels     bool
 	filter      string
 	pin         string // a directory; empty for a meter that ends with the process
+	resume      bool   // output files are gone on with
 	level       verbosity
 }
 

@@ -17,10 +17,11 @@ type watch struct {
 	say        speaker
 	exitOnGone bool
 	gone       chan struct{} // closed when the last interface is, with exitOnGone
+	service    *service
 }
 
-func newWatch(say speaker, exitOnGone bool) *watch {
-	return &watch{say, exitOnGone, make(chan struct{})}
+func newWatch(say speaker, exitOnGone bool, s *service) *watch {
+	return &watch{say, exitOnGone, make(chan struct{}), s}
 }
 
 func exitOnGoneFlag(into *bool) cli.Flag {
@@ -40,10 +41,12 @@ func (w *watch) ended() <-chan struct{} {
 func (w *watch) start(a *loader.Attachment, c *userspace.Consumer) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	w.service.show(statusOfInterfaces(a.Interfaces()))
 	go func() {
 		defer close(done)
 		err := a.Watch(ctx, func(change loader.Change) {
 			w.tell(&change)
+			w.service.show(statusOfInterfaces(a.Interfaces()))
 			if change.Kind == loader.ChangeGone {
 				w.end(ctx, &change, c)
 			}
