@@ -110,16 +110,16 @@ func (w *world) connect() {
 	w.near = up(w.t, nearName)
 	w.nearSocket = rawSocket(w.t, w.near)
 	w.waitForCarrier(nearName)
-	w.enter(w.there) // until it has a carrier it drops frames without a word
-	w.waitForCarrier(farName)
-	w.enter(w.here)
 }
 
+// waitForCarrier waits until both ends take frames. An end without a carrier drops
+// what is sent by it without a word.
 func (w *world) waitForCarrier(name string) {
 	w.t.Helper()
-	for range 200 {
-		dev, err := netlink.LinkByName(name)
-		if err == nil && dev.Attrs().OperState == netlink.OperUp {
+	for range 1000 {
+		near, err := netlink.LinkByName(name)
+		far, farErr := w.farNetlink.LinkByName(farName)
+		if err == nil && farErr == nil && near.Attrs().OperState == netlink.OperUp && far.Attrs().OperState == netlink.OperUp {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)

@@ -100,7 +100,7 @@ func process() []row {
 			missing: "10 s of a million frames a second while it is stopped"},
 		{id: "C5", promise: "a panic in a plug-in costs its feature only", missing: "there are no plug-ins"},
 		{id: "C6", promise: "opening and closing leaks nothing",
-			tests: []string{"loader TestC6OpeningAndClosingLeaksNothing"}},
+			tests: []string{"loader TestC6OpeningAndClosingLeaksNothing", "loader TestC6WatchingLeaksNothing"}},
 		{id: "C7", promise: "tight limits: it meters, or says why in a line", tests: []string{"cmd/weir TestC7TightLimitsAreMetOrSaid"},
 			missing: "a memory limit of 256 MB"},
 	}
