@@ -36,7 +36,7 @@ func TestWrongCommandLinesAreOneLineAndExitCode2(t *testing.T) {
 		"output over its input": {"replay ../../LICENSE -o csv:../../LICENSE", "it would overwrite the capture"},
 		"quiet and verbose":     {"replay x -q -v", "--quiet and --verbose contradict each other"},
 		"no pin to consume":     {"consume", "name the pinned meter with --pin; see weir consume --help"},
-		"no pin to look at":     {"status", "name the pinned meter with --pin"},
+		"no pin to look at":     {"status", "name the meter with --pin or --control"},
 		"no pin to detach":      {"detach --discard", "name the pinned meter with --pin"},
 		"interface to detach":   {"detach --pin x eth0", "no arguments are taken"},
 		"schema of something":   {"schema x", "no arguments are taken"},

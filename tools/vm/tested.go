@@ -50,6 +50,8 @@ var suites = []suite{
 		{"TestC1DrainOfManyFlows", tooSlow},
 		{"TestAPinnedMeterIsAdoptedWithWhatItMeteredAlone/(TCX|both)", needsTCX},
 		{"TestB11UpgradeMissesNoFrame", needsTCX},
+		{"TestB7InterfaceThatReturnsIsObservedAgain/(TCX|both)", needsTCX},
+		{"TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches", needsTCX},
 		{"TestProbeFindsThisMachineFit", "wants TCX, and a kernel that tells of native XDP before it is tried (6.3)"},
 	}},
 	{dir: "loader/filter"},
