@@ -144,6 +144,38 @@ func TestB7ExitOnGoneEndsWithTheLastInterface(t *testing.T) {
 	}
 }
 
+func TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned(t *testing.T) {
+	w := newWire(t)
+	pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	args := []string{"--pin", pin, "--exit-on-gone", "-o", out, "--dissections", "0"}
+	p := w.attach(t, args...)
+	w.hasCarrier(t)
+	w.sender(t).send(10, 3)
+	time.Sleep(100 * time.Millisecond)
+	ip(t, "-n", w.tx, "link", "del", "near")
+	if code, _, said := p.end(t); code != exitComplete || !strings.Contains(said, "no interface is left; once one has returned, weir attach --pin "+pin) {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	if got := w.statusOf(t, pin); got["gone"] != "far" || got["written"] != "30 packets, 4260 octets" {
+		t.Errorf("status says %q", got)
+	}
+	if code, _, said := w.runIn(t, append([]string{"attach", "far"}, args...)...); code != exitFailed || !strings.Contains(said, "no such interface") {
+		t.Errorf("without its interface: exit code %d: %s", code, said)
+	}
+	w.connect(t)
+	p = w.attach(t, args...)
+	w.sender(t).send(10, 4)
+	time.Sleep(100 * time.Millisecond)
+	p.interrupt(t)
+	if code, _, said := p.end(t); code != exitComplete || !strings.Contains(said, "adopted the meter") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	w.detachedIn(t, pin, out, 3)
+	if packets, flows, _ := once(t, out); packets != 70 || flows != 20 {
+		t.Errorf("%d packets in %d flows, want 70 in 20", packets, flows)
+	}
+}
+
 func TestB8StatusShowsTheNewName(t *testing.T) {
 	w := newWire(t)
 	pin, dir := pinPlace(t), t.TempDir()
@@ -218,5 +250,23 @@ func TestTheServiceManagerIsToldHowItIs(t *testing.T) {
 	hears(t, conn, "STOPPING=1")
 	if code, _, said := p.end(t); code != exitComplete {
 		t.Errorf("exit code %d: %s", code, said)
+	}
+}
+
+func TestAppendGoesOnWithAFile(t *testing.T) {
+	w := newWire(t)
+	out := filepath.Join(t.TempDir(), "flows.csv")
+	for _, args := range [][]string{{}, {"--append"}, {"--append"}} {
+		p := w.attach(t, append(args, "-o", out, "--dissections", "0")...)
+		w.hasCarrier(t)
+		w.sender(t).send(5, 1)
+		time.Sleep(100 * time.Millisecond)
+		p.interrupt(t)
+		if code, _, said := p.end(t); code != exitComplete {
+			t.Fatalf("exit code %d: %s", code, said)
+		}
+	}
+	if rows := table(t, read(t, out)); len(rows) != 15 {
+		t.Errorf("%d flows of three runs of 5", len(rows))
 	}
 }

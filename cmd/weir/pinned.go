@@ -91,6 +91,11 @@ func (r *meterRun) follow(ctx context.Context, a *loader.Attachment) error {
 	}
 	r.pinned = &pinnedRun{}
 	r.finish = func(l *userspace.Ledger) error {
+		if r.watch.isOver() {
+			r.say.note("no interface is left; once one has returned, weir attach --pin %s INTERFACE... goes on, weir detach --pin %s ends the meter",
+				r.settings.pin, r.settings.pin)
+			return nil
+		}
 		r.say.note("metering goes on: %d packets are in flows that are open; weir attach --pin %s INTERFACE... or weir consume goes on reading, weir detach --pin %s ends it",
 			l.Open.Packets, r.settings.pin, r.settings.pin)
 		return nil

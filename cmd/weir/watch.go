@@ -37,6 +37,16 @@ func (w *watch) ended() <-chan struct{} {
 	return w.gone
 }
 
+// isOver tells whether nothing is left to observe, and that is the end.
+func (w *watch) isOver() bool {
+	select {
+	case <-w.ended():
+		return true
+	default:
+		return false
+	}
+}
+
 // start watches until stop is called.
 func (w *watch) start(a *loader.Attachment, c *userspace.Consumer) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

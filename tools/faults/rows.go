@@ -73,6 +73,7 @@ func lifeCycle() []row {
 		{id: "B7", promise: "an interface deleted costs no flow, and is metered again when it returns", tests: []string{
 			"loader TestB7InterfaceDeletedWhileObservedCostsNoFlow", "loader TestB7InterfaceThatReturnsIsObservedAgain",
 			"cmd/weir TestB7MeterWaitsForItsInterfaceAndGoesOn", "cmd/weir TestB7ExitOnGoneEndsWithTheLastInterface",
+			"cmd/weir TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned",
 			"loader TestB7InterfaceDeletedInAnotherNamespaceIsNoticed", "loader TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches",
 			"userspace TestB7EndOfAPointClosesItsFlowsAndNoOthers"}},
 		{id: "B8", promise: "down, up, rename and move leave no gap", tests: []string{
