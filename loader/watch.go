@@ -25,8 +25,8 @@ const (
 // A Change is something that happened to an interface that is observed.
 type Change struct {
 	Kind     ChangeKind
-	Observed int // how many interfaces are, behind this change and those told with it
-	Err      error
+	Observed int   // how many interfaces are, behind this change and those told with it
+	Err      error `json:"-"` // of ChangeRefused
 	// Interface is as it is now; one that is gone, as it was last.
 	Interface
 	// Before is what it was called before it was renamed.

@@ -62,7 +62,8 @@ func parseRequest(line []byte) (r controlRequest, err error) {
 type control struct {
 	listener *net.UnixListener
 	path     string
-	file     os.FileInfo
+	file     os.FileInfo // of the socket
+	uid      uint32      // that may ask, beside root
 	answer   func() *statusReport
 	slots    chan struct{}
 	serving  sync.WaitGroup
@@ -86,7 +87,7 @@ func listenControl(path string) (c *control, err error) {
 		return nil, err
 	}
 	l.SetUnlinkOnClose(false)
-	c = &control{listener: l, path: path, slots: make(chan struct{}, controlConnections)}
+	c = &control{listener: l, path: path, uid: uint32(os.Geteuid()), slots: make(chan struct{}, controlConnections)}
 	if err = os.Chmod(aside, controlMode); err == nil {
 		c.file, err = os.Stat(aside)
 	}
@@ -169,7 +170,7 @@ func (c *control) mayAsk(conn *net.UnixConn) bool {
 	}); ctl != nil || err != nil {
 		return false
 	}
-	return allowed(peer, groups, uint32(os.Geteuid()), c.group())
+	return allowed(peer, groups, c.uid, c.group())
 }
 
 func allowed(peer *unix.Ucred, groups []uint32, uid uint32, gid int) bool {

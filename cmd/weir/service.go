@@ -11,6 +11,7 @@ import (
 // tells nobody.
 type service struct {
 	say      speaker
+	send     func(state string) error
 	watchdog time.Duration // to be heard of at least every so often; 0: need not be
 	heard    time.Time
 }
@@ -20,14 +21,18 @@ func newService(say speaker) *service {
 	if err != nil {
 		say.note("the service manager's watchdog is left alone: %v", err)
 	}
-	return &service{say: say, watchdog: watchdog}
+	send := func(state string) error {
+		_, err := daemon.SdNotify(false, state)
+		return err
+	}
+	return &service{say: say, send: send, watchdog: watchdog}
 }
 
 func (s *service) notify(state string) {
 	if s == nil {
 		return
 	}
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := s.send(state); err != nil {
 		s.say.detail("the service manager is not told %q: %v", state, err)
 	}
 }
