@@ -13,6 +13,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/loader/filter"
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -39,8 +40,8 @@ func attachCommand(env *environment) *cli.Command {
 		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends;\n" +
 			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
 			"Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
-		Flags: append(append(s.flags(), a.flags()...), pinFlag(s,
-			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")),
+		Flags: slices.Concat(s.flags(), a.flags(), s.sandboxFlags(), []cli.Flag{pinFlag(s,
+			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")}),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err
@@ -86,6 +87,9 @@ func (a *attachSettings) loaderOptions(s *settings) loader.Options {
 }
 
 func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (err error) {
+	if env.handed != nil {
+		return a.meter(c.Context, env, s, env.handed)
+	}
 	if s.filter != "" {
 		if _, err := filter.Compile(s.filter, int(bpf.WeirLinkTypeLINK_ETHERNET)); err != nil {
 			return &usageError{c.Command.Name, err}
@@ -100,20 +104,29 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 	for _, warning := range attachment.Warnings() {
 		say.always("warning: %s", warning)
 	}
+	if !s.noSandbox {
+		return keepFor(env, s, attachment)
+	}
+	warnWithoutSandbox(s, say)
+	return a.meter(c.Context, env, s, attachment)
+}
+
+// meter reads a meter that is attached.
+func (a *attachSettings) meter(ctx context.Context, env *environment, s *settings, m attached) error {
 	r, err := newMeterRun(env, s)
 	if err != nil {
 		return err
 	}
 	r.duration = a.duration.d
 	if s.pin != "" {
-		return r.follow(c.Context, attachment)
+		return r.follow(ctx, m)
 	}
-	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(attachment, l) }
-	return r.observe(c.Context, attachment, userspace.WithDetach(attachment.Detach))
+	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(m, l) }
+	return r.observe(ctx, m, userspace.WithDetach(m.Detach))
 }
 
 // observe runs a meter that is attached.
-func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...userspace.Option) (err error) {
+func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Option) (err error) {
 	options, err := r.options(ctx, true)
 	if err != nil {
 		r.close()
@@ -128,6 +141,12 @@ func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...us
 	if r.pinned != nil {
 		r.pinned.consumer = consumer
 	}
+	if r.env.handed != nil && r.worker == nil {
+		if err := sandbox.ConsumerCalls(false, false).Limit(); err != nil { // it starts nothing
+			r.close()
+			return err
+		}
+	}
 	if !r.ending {
 		r.say.note("metering %s", strings.Join(a.Hooks(), ", "))
 	}
@@ -138,7 +157,7 @@ func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...us
 // countInterfaces enters what the interfaces counted. It must agree with what
 // was observed where frames are seen as the driver has them; elsewhere the
 // kernel has merged or not yet cut them, and a difference is only told.
-func (r *meterRun) countInterfaces(a *loader.Attachment, l *userspace.Ledger) error {
+func (r *meterRun) countInterfaces(a attached, l *userspace.Ledger) error {
 	low, high, err := a.Counters()
 	if err != nil {
 		r.say.note("ledger line L1 is not checked: %v", err)

@@ -18,6 +18,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == worker.Command:
 		os.Exit(worker.Main())
+	case len(os.Args) > 1 && os.Args[1] == consumerCommand:
+		main()
 	case os.Getenv(asWeir) != "":
 		os.Unsetenv(asWeir)
 		main()
