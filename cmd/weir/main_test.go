@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == worker.Command:
 		os.Exit(worker.Main())
 	case len(os.Args) > 1 && os.Args[1] == consumerCommand:
+		if names := os.Getenv(asTakenOver); names != "" {
+			takenOver(names)
+		}
 		main()
 	case os.Getenv(asWeir) != "":
 		os.Unsetenv(asWeir)

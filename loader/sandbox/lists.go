@@ -22,7 +22,7 @@ var runtimeCalls = []string{
 var openCalls = []string{
 	"access", "arch_prctl", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fcntl", "fdatasync", "fsync", "ftruncate",
 	"getcwd", "getdents64", "lseek", "memfd_create", "mmap", "mprotect", "newfstatat", "open", "openat", "pipe", "pipe2",
-	"prlimit64", "readlink", "readlinkat", "rename", "renameat", "renameat2", "stat", "lstat", "statx", "unlink", "unlinkat",
+	"readlink", "readlinkat", "rename", "renameat", "renameat2", "stat", "lstat", "statx", "unlink", "unlinkat",
 }
 
 // To start the process for nDPI, confine it further, and end it.
@@ -67,6 +67,7 @@ func ConsumerCalls(workers, network bool) *Calls {
 	c.when = slices.Concat(
 		either("bpf", 0, bpfCommands...),
 		either("prctl", 0, prctlOptions...),
+		either("prlimit64", 0, 0), // its own
 		either("ioctl", 1, terminalRequests...),
 	)
 	switch {
