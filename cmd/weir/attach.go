@@ -13,6 +13,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/loader/filter"
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -42,8 +43,8 @@ func attachCommand(env *environment) *cli.Command {
 		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends;\n" +
 			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
 			"Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
-		Flags: append(append(s.flags(), a.flags(s)...), pinFlag(s,
-			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")),
+		Flags: slices.Concat(s.flags(), a.flags(s), s.sandboxFlags(), []cli.Flag{pinFlag(s,
+			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")}),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err
@@ -93,6 +94,9 @@ func (a *attachSettings) loaderOptions(s *settings) loader.Options {
 }
 
 func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (err error) {
+	if env.handed != nil {
+		return a.meter(c.Context, env, s, env.handed, env.handed.control, env.handed.service())
+	}
 	if s.filter != "" {
 		if _, err := filter.Compile(s.filter, int(bpf.WeirLinkTypeLINK_ETHERNET)); err != nil {
 			return &usageError{c.Command.Name, err}
@@ -114,22 +118,32 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 	for _, warning := range attachment.Warnings() {
 		say.always("warning: %s", warning)
 	}
+	service := newService(say)
+	if !s.noSandbox {
+		return watchFor(env, s, attachment, control, service)
+	}
+	warnWithoutSandbox(s, say)
+	return a.meter(c.Context, env, s, attachment, control, service)
+}
+
+// meter reads a meter that is attached.
+func (a *attachSettings) meter(ctx context.Context, env *environment, s *settings, m attached, control *control, service *service) error {
 	r, err := newMeterRun(env, s)
 	if err != nil {
 		return err
 	}
 	r.duration, r.control = a.duration.d, control
-	r.service = newService(say)
-	r.watch = newWatch(say, a.exitOnGone, r.service)
+	r.service = service
+	r.watch = newWatch(r.say, a.exitOnGone, service)
 	if s.pin != "" {
-		return r.follow(c.Context, attachment)
+		return r.follow(ctx, m)
 	}
-	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(attachment, l) }
-	return r.observe(c.Context, attachment, userspace.WithDetach(attachment.Detach))
+	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(m, l) }
+	return r.observe(ctx, m, userspace.WithDetach(m.Detach))
 }
 
 // observe runs a meter that is attached.
-func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...userspace.Option) (err error) {
+func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Option) (err error) {
 	options, err := r.options(ctx, true)
 	if err != nil {
 		r.close()
@@ -143,6 +157,12 @@ func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...us
 	defer func() { err = worst(err, consumer.Close()) }()
 	if r.pinned != nil {
 		r.pinned.consumer = consumer
+	}
+	if r.env.handed != nil && r.worker == nil {
+		if err := sandbox.ConsumerCalls(false, false).Limit(); err != nil { // it starts nothing
+			r.close()
+			return err
+		}
 	}
 	if !r.ending {
 		r.say.note("metering %s", strings.Join(a.Hooks(), ", "))
@@ -158,7 +178,7 @@ func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...us
 }
 
 // look has the interfaces watched and questions answered, until stop is called.
-func (r *meterRun) look(a *loader.Attachment, c *userspace.Consumer) (stop func() error, err error) {
+func (r *meterRun) look(a attached, c *userspace.Consumer) (stop func() error, err error) {
 	if r.control != nil {
 		answer, err := r.answerer(a)
 		if err != nil {
@@ -177,7 +197,7 @@ func (r *meterRun) look(a *loader.Attachment, c *userspace.Consumer) (stop func(
 // countInterfaces enters what the interfaces counted. It must agree with what
 // was observed where frames are seen as the driver has them; elsewhere the
 // kernel has merged or not yet cut them, and a difference is only told.
-func (r *meterRun) countInterfaces(a *loader.Attachment, l *userspace.Ledger) error {
+func (r *meterRun) countInterfaces(a attached, l *userspace.Ledger) error {
 	low, high, err := a.Counters()
 	if err != nil {
 		r.say.note("ledger line L1 is not checked: %v", err)

@@ -68,6 +68,7 @@ type control struct {
 	slots    chan struct{}
 	serving  sync.WaitGroup
 	closed   bool
+	handed   bool // another process removes it
 }
 
 // listenControl makes the socket beside its place and puts it there with its mode.
@@ -98,6 +99,25 @@ func listenControl(path string) (c *control, err error) {
 		_ = l.Close()
 		return nil, errors.Join(err, os.Remove(aside))
 	}
+	return c, nil
+}
+
+// takeControl serves a socket that another process has made, and removes.
+func takeControl(fd int, path string, uid uint32) (*control, error) {
+	unix.CloseOnExec(fd)
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	l, err := net.FileListener(f)
+	if err != nil {
+		return nil, fmt.Errorf("take over the control socket %s: %w", path, err)
+	}
+	unixListener, ok := l.(*net.UnixListener)
+	if !ok {
+		return nil, fmt.Errorf("take over the control socket %s: it is another socket: %w", path, errors.Join(errors.ErrUnsupported, l.Close()))
+	}
+	unixListener.SetUnlinkOnClose(false)
+	c := &control{listener: unixListener, path: path, uid: uid, handed: true, slots: make(chan struct{}, controlConnections)}
+	c.file, _ = os.Stat(path) // where it may not look, no group may ask
 	return c, nil
 }
 
@@ -220,6 +240,9 @@ func (c *control) close() error {
 	c.closed = true
 	err := c.listener.Close()
 	c.serving.Wait()
+	if c.handed {
+		return err
+	}
 	if info, there := os.Lstat(c.path); there == nil && os.SameFile(info, c.file) {
 		err = errors.Join(err, os.Remove(c.path))
 	}

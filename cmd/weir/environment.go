@@ -18,6 +18,9 @@ type environment struct {
 	after    func(time.Duration) <-chan time.Time
 	signals  <-chan os.Signal // SIGINT and SIGTERM
 	hangups  <-chan os.Signal // SIGHUP
+	args     []string         // of the command line
+	// handed is the meter that another process has attached for this one, if one has.
+	handed *handedMeter
 }
 
 // A verbosity is how much is said on stderr. Errors always are.

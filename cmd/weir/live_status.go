@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"github.com/weirflow/weir/bpf"
-	"github.com/weirflow/weir/loader"
 )
 
 // answerer tells how the run is, to those who ask by its control socket.
-func (r *meterRun) answerer(a *loader.Attachment) (func() *statusReport, error) {
+func (r *meterRun) answerer(a attached) (func() *statusReport, error) {
 	layout, err := bpf.LayoutHash()
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func replayCommand(env *environment) *cli.Command {
 		Description: "Reads pcap and pcapng, plain or compressed with gzip or zstd; - is standard input.\n" +
 			"Several files are metered in the order given, as if they were one.\n" +
 			"The clock is the packets'. A damaged file ends where the damage begins; the next one goes on.",
-		Flags: s.flags(),
+		Flags: append(s.flags(), s.noSandboxFlag()),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err

@@ -56,5 +56,13 @@ func (s *service) alive(now time.Time) {
 		return
 	}
 	s.heard = now
-	s.notify(daemon.SdNotifyWatchdog)
+	s.beat()
+}
+
+func (s *service) beat() { s.notify(daemon.SdNotifyWatchdog) }
+
+// stateRequests are what the consumer asks for in place of telling it itself. The
+// line for the list is written by who watches the interfaces.
+var stateRequests = map[string]request{
+	daemon.SdNotifyReady: requestReady, daemon.SdNotifyStopping: requestStopping, daemon.SdNotifyWatchdog: requestAlive,
 }

@@ -38,6 +38,8 @@ type settings struct {
 	filter      string
 	pin         string // a directory; empty for a meter that ends with the process
 	resume      bool   // output files are gone on with
+	user        string // of the consumer; empty for whoever will do
+	noSandbox   bool
 	level       verbosity
 }
 

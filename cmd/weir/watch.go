@@ -48,7 +48,7 @@ func (w *watch) isOver() bool {
 }
 
 // start watches until stop is called.
-func (w *watch) start(a *loader.Attachment, c *userspace.Consumer) (stop func()) {
+func (w *watch) start(a attached, c *userspace.Consumer) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	w.service.show(statusOfInterfaces(a.Interfaces()))
