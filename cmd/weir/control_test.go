@@ -207,6 +207,41 @@ func TestStatusOfAControlSocketIsTextOrJSON(t *testing.T) {
 	}
 }
 
+// The consumer answers, which has less privilege than who made the socket.
+func TestH7ConsumerWithoutPrivilegeAnswersTheGroup(t *testing.T) {
+	w := newWire(t)
+	dir := publicDir(t)
+	path, weir := filepath.Join(dir, "control"), filepath.Join(dir, "weir")
+	command(t, "cp", os.Args[0], weir)
+	p := w.attach(t, "-o", filepath.Join(dir, "flows.csv"), "--control", path, "--dissections", "0")
+	const user, group = 65533, 65532
+	if err := os.Chown(path, 0, group); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name     string
+		uid, gid uint32
+		want     int
+	}{{"root", 0, 0, exitComplete}, {"a member of the group", user, group, exitComplete}, {"a stranger", user, user, exitFailed}, {"the consumer's user", nobodyUID, nobodyUID, exitFailed}} {
+		for _, mode := range []os.FileMode{controlMode, 0o666} {
+			if err := os.Chmod(path, mode); err != nil {
+				t.Fatal(err)
+			}
+			ask := exec.Command(weir, "status", "--control", path)
+			ask.Env = append(os.Environ(), asWeir+"=1")
+			ask.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.uid, Gid: c.gid}}
+			said, _ := ask.CombinedOutput()
+			if code := ask.ProcessState.ExitCode(); code != c.want {
+				t.Errorf("%s, mode %v: exit code %d, want %d: %s", c.name, mode, code, c.want, said)
+			}
+		}
+	}
+	p.interrupt(t)
+	if code, _, said := p.end(t); code != exitComplete || exists(path) {
+		t.Errorf("exit code %d, the socket is left: %v: %s", code, exists(path), said)
+	}
+}
+
 // FuzzControlRequest shows that nothing but a request is taken for one.
 func FuzzControlRequest(f *testing.F) {
 	for _, seed := range []string{`{"command":"status"}`, `{"command":"status"} `, `{"Command":"status","command":"stop"}`, "{}", "null", "\x00", `[{}]`, `{"command":1}`} {

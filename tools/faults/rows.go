@@ -212,7 +212,7 @@ func security() []row {
 			"loader TestH6PinsHaveTheirModes", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse"}},
 		{id: "H7", promise: "the control socket refuses strangers and garbage", tests: []string{
 			"cmd/weir TestH7StrangersAreNotAnswered", "cmd/weir TestH7ControlSocketAnswersOneQuestionAndClosesOnGarbage",
-			"cmd/weir TestH7SilentConnectionsDoNotKeepOthersOut", "cmd/weir FuzzControlRequest"}},
+			"cmd/weir TestH7SilentConnectionsDoNotKeepOthersOut", "cmd/weir TestH7ConsumerWithoutPrivilegeAnswersTheGroup", "cmd/weir FuzzControlRequest"}},
 		{id: "H8", promise: "programs call only allowed helpers", tests: []string{
 			"bpf TestH8ProgramsCallOnlyAllowedHelpers", "bpf TestH8MapsHaveNoFlagsButThoseOnTheList"}},
 		{id: "H9", promise: "the unit file is audited at 2.0 or less", tests: []string{
