@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -56,7 +55,6 @@ type process struct {
 // running until Close. Its thread has given up what the process must not have,
 // and lives as long as the process, whose death signal is tied to it.
 func (w *Worker) supervise(level confinement, started chan<- error) {
-	runtime.LockOSThread() // and never unlocked: the thread goes with the goroutine
 	confined := level != keepsCapabilities
 	err := level.enter(w.o.Unconfined)
 	var p *process

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirflow/weir/dpi/ndpi"
 	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -180,7 +181,7 @@ func unknown(reason string) *userspace.L7 {
 
 func (w *Worker) launch(ctx context.Context, level confinement) error {
 	started := make(chan error, 1)
-	go w.supervise(level, started)
+	sandbox.Thread(func() { w.supervise(level, started) })
 	select {
 	case err := <-started:
 		return err

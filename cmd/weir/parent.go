@@ -139,7 +139,7 @@ func (p *parent) start(c *sandbox.Confinement) error {
 	p.consumer.Env = consumerEnvironment()
 	p.consumer.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started := make(chan error)
-	go p.supervise(c, started)
+	sandbox.Thread(func() { p.supervise(c, started) })
 	if err := <-started; err != nil {
 		return fmt.Errorf("start the consumer: %w", err)
 	}
@@ -159,7 +159,6 @@ func consumerEnvironment() []string {
 // supervise starts the consumer from a thread that has given up what the consumer
 // must not have, and lives as long as it: the consumer's death signal is tied to it.
 func (p *parent) supervise(c *sandbox.Confinement, started chan<- error) {
-	runtime.LockOSThread() // and never unlocked: the thread goes with the goroutine
 	missing, err := c.Enter()
 	if err == nil {
 		for _, clause := range missing {

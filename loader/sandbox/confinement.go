@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +16,28 @@ type Confinement struct {
 	Calls *Calls // that may be made; nil for all
 }
 
-// Enter confines the calling thread, for ever: the caller has locked it, and lets it
-// end when what it started has ended. What this kernel has no means for is left
+// Thread runs do on a thread of its own, which ends with it: on one that may Enter a
+// Confinement. It is not the process's first, whose user others take for the
+// process's. Thread does not wait.
+func Thread(do func()) {
+	go func() {
+		runtime.LockOSThread() // and not unlocked, so that the thread goes with the goroutine
+		if unix.Gettid() != unix.Getpid() {
+			do()
+			return
+		}
+		found := make(chan struct{})
+		go func() { // while the first is taken
+			runtime.LockOSThread()
+			close(found)
+			do()
+		}()
+		<-found
+		runtime.UnlockOSThread()
+	}()
+}
+
+// Enter confines the calling thread, which is one of Thread's, for ever. What this kernel has no means for is left
 // out and listed in missing, a clause each.
 func (c *Confinement) Enter() (missing []string, err error) {
 	ruleset := -1

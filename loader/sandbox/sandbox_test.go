@@ -30,14 +30,13 @@ func TestMain(m *testing.M) {
 func confined(t *testing.T, c *Confinement, do func()) (missing []string) {
 	t.Helper()
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
+	Thread(func() {
 		var err error
 		if missing, err = c.Enter(); err == nil {
 			do()
 		}
 		done <- err
-	}()
+	})
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +66,17 @@ func TestAConfinedThreadHasNothingLeft(t *testing.T) {
 	}
 	if !MayBecomeOthers() {
 		t.Error("another thread has lost its privileges")
+	}
+}
+
+// However many threads there are and whichever is free, the first stays as it is.
+func TestTheFirstThreadIsNotConfined(t *testing.T) {
+	for range 200 {
+		confined(t, &Confinement{}, func() {})
+	}
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil || !strings.Contains(string(text), "NoNewPrivs:\t0\n") {
+		t.Errorf("%v, its status:\n%s", err, text)
 	}
 }
 
@@ -154,16 +164,15 @@ func without(t *testing.T, names ...string) {
 func TestWhatTheKernelLacksIsLeftOutAndTold(t *testing.T) {
 	for call, want := range map[string]string{"landlock_create_ruleset": "no Landlock", "seccomp": "no seccomp filters"} {
 		done := make(chan struct{})
-		go func() {
+		Thread(func() {
 			defer close(done)
-			runtime.LockOSThread()
 			without(t, call)
 			c := Confinement{Files: &Files{}, Calls: ConsumerCalls(true, false)}
 			missing, err := c.Enter()
 			if err != nil || len(missing) != 1 || !strings.Contains(missing[0], want) {
 				t.Errorf("without %s: %q missing, %v; want %q", call, missing, err, want)
 			}
-		}()
+		})
 		<-done
 	}
 }

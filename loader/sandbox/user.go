@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -85,8 +84,7 @@ func (u *User) become() error {
 // is for looking: what do starts has not what a Confinement leaves.
 func (u *User) As(do func() error) error {
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+	Thread(func() {
 		c := Confinement{User: u}
 		if !MayBecomeOthers() {
 			c.User = nil
@@ -96,6 +94,6 @@ func (u *User) As(do func() error) error {
 			return
 		}
 		done <- do()
-	}()
+	})
 	return <-done
 }
