@@ -80,7 +80,8 @@ func (p *pin) interfaces() []Interface {
 			continue
 		}
 		if index, err := observed(l); err == nil && index == 0 {
-			a.ports[n.Point].state = InterfaceGone
+			gone := &a.ports[n.Point] // whatever has its index now is another
+			gone.state, gone.now = InterfaceGone, gone.name
 		}
 		_ = l.Close()
 	}

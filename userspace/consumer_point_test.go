@@ -3,8 +3,10 @@ package userspace
 import (
 	"context"
 	"errors"
+	"os"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -98,5 +100,37 @@ func TestEndOfAPointIsAwaitedNoLongerThanTheIteration(t *testing.T) {
 	packetsOf(t, consumer, drained(t))
 	if err := consumer.EndPoint(t.Context(), 7); err != nil {
 		t.Errorf("after it: %v", err)
+	}
+}
+
+// With room for a few records at a time it takes several sweeps.
+func TestEndOfAPointComesToItsEndThroughASmallRing(t *testing.T) {
+	const flows = 200
+	k := newKernelMeter(t, liveConfig(), uint32(os.Getpagesize()))
+	k.showAll(flows, 2)
+	consumer := k.consumer(liveConfig())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() {
+		defer cancel()
+		if err := consumer.EndPoint(ctx, 7); err != nil {
+			t.Error(err)
+		}
+	}()
+	forced := 0
+	for f, err := range consumer.Flows(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ctx.Err() == nil && f.EndReason() == bpf.WeirFlowEndReasonEND_FORCED && f.Packets() == 2 {
+			forced++
+		}
+	}
+	if forced != flows {
+		t.Errorf("%d flows of %d were closed before the end", forced, flows)
+	}
+	wantClosed(t, consumer, 2*flows)
+	if all := flows * int(unsafe.Sizeof(bpf.RecordEvent{})); all <= consumer.ring.size() {
+		t.Errorf("the ring of %d octets has room for all %d", consumer.ring.size(), all)
 	}
 }
