@@ -76,6 +76,9 @@ func (a *Attachment) adopt(path string, o *Options) error {
 			return fmt.Errorf("put this build's programs into the pinned meter %s: %w", path, err)
 		}
 	}
+	if err := giveTo(path, o.PinGroup); err != nil {
+		return err
+	}
 	had.Object, had.PID = want.Object, want.PID
 	m, err := a.pin.loadMap(pinAbout, false)
 	if err != nil {
@@ -207,6 +210,13 @@ func (a *Attachment) replaceProgram(name string) error {
 	aside := beside(name, pinBuilding)
 	if err := pinAt(a.instances[0].programs[name], a.pin.path, aside, pinObjectMode); err != nil {
 		return err
+	}
+	group, err := groupOf(a.pin.path)
+	if err != nil {
+		return err
+	}
+	if err := os.Chown(filepath.Join(a.pin.path, aside), -1, group); err != nil {
+		return fmt.Errorf("give %s to the group of the pinned meter: %w", name, err)
 	}
 	return os.Rename(filepath.Join(a.pin.path, aside), filepath.Join(a.pin.path, name))
 }

@@ -28,6 +28,7 @@ type parent struct {
 	env        *environment
 	say        speaker
 	attachment *loader.Attachment
+	ends       bool // the meter may be detached, and its pins removed
 
 	consumer *exec.Cmd
 	line     *os.File   // the parent's end of the lifeline
@@ -38,9 +39,10 @@ type parent struct {
 // leaveTime is what a consumer gets to leave at once before it is killed.
 const leaveTime = 3 * time.Second
 
-// keepFor hands a meter over to a consumer, and ends with it.
-func keepFor(env *environment, s *settings, a *loader.Attachment) error {
-	p := &parent{env: env, say: speaker{env.stderr, s.level}, attachment: a,
+// keepFor hands a meter over to a consumer, and ends with it. Where the meter ends as
+// well the consumer says when.
+func keepFor(env *environment, s *settings, a *loader.Attachment, ends bool) error {
+	p := &parent{env: env, say: speaker{env.stderr, s.level}, attachment: a, ends: ends,
 		ended: make(chan error, 1), requests: make(chan request)}
 	confinement, err := p.confinement(s)
 	if err != nil {
@@ -201,22 +203,23 @@ func (p *parent) listen() {
 	}
 }
 
-// serve does what the consumer may ask for. All of it is to end metering.
+// serve does what the consumer may ask for: to know the interfaces' counters, and to
+// end metering where the run ends it.
 func (p *parent) serve(r request) error {
 	var answer reply
 	var err error
-	switch r {
-	case requestDetach:
+	switch {
+	case r == requestDetach && p.ends:
 		err = p.attachment.Detach()
-	case requestRemove:
+	case r == requestRemove && p.ends:
 		err = p.attachment.Remove()
-	case requestCounters:
+	case r == requestCounters:
 		var uncounted error
 		if answer.Low, answer.High, uncounted = p.attachment.Counters(); uncounted != nil {
 			answer.Uncounted = uncounted.Error()
 		}
 	default:
-		err = errors.New("no such request")
+		err = errors.New("the process that has attached the meter refuses")
 	}
 	if err != nil {
 		answer.Err = err.Error()

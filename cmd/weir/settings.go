@@ -37,6 +37,7 @@ type settings struct {
 	tunnels     bool
 	filter      string
 	pin         string // a directory; empty for a meter that ends with the process
+	pinGroup    group
 	user        string // of the consumer; empty for whoever will do
 	noSandbox   bool
 	level       verbosity
