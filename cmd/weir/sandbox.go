@@ -168,7 +168,7 @@ func (p *parent) chooseUser(s *settings, w *wants) (*sandbox.User, error) {
 		err := w.met(u)
 		if err == nil {
 			if u.UID == 0 {
-				p.say.note("the consumer stays user 0, without capabilities, for who has less may not write (%v); --user NAME chooses another", refused)
+				p.say.note("the consumer stays user 0, without capabilities: others may not do what it has to (%v); --user NAME chooses another", refused)
 				return nil, nil
 			}
 			p.say.detail("the consumer is user %s", u.Name)
@@ -178,7 +178,7 @@ func (p *parent) chooseUser(s *settings, w *wants) (*sandbox.User, error) {
 			refused = fmt.Errorf("%s: %w", u.Name, err)
 		}
 	}
-	return nil, fmt.Errorf("find a user for the consumer: %w: choose one that may write there with --user, or --no-sandbox", refused)
+	return nil, fmt.Errorf("find a user for the consumer: %w: choose one that may with --user, or --no-sandbox", refused)
 }
 
 // chosenUser is the one that was asked for, who must do.

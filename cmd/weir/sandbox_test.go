@@ -451,6 +451,35 @@ func TestAKilledConsumerEndsTheMeter(t *testing.T) {
 	}
 }
 
+// The sandbox lets the consumer start another process for nDPI.
+func TestAKilledWorkerIsReplacedInTheSandbox(t *testing.T) {
+	if !dpi.Available() {
+		t.Log("this build holds no nDPI")
+		return
+	}
+	w := newWire(t)
+	p := w.attach(t, "-o", "csv:-", "-v")
+	consumer := child(t, p.Process.Pid, consumerCommand)
+	first := child(t, consumer, worker.Command)
+	if err := unix.Kill(first, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if second := child(t, consumer, worker.Command); second == first {
+		t.Fatal("the process that was killed is still there")
+	}
+	w.play(t, http1)
+	p.interrupt(t)
+	code, out, said := p.end(t)
+	labels := map[string]int{}
+	for _, row := range table(t, out) {
+		labels[row["application_name"]]++
+	}
+	if code != exitComplete || labels["HTTP"] != 3 || !strings.Contains(said, "nDPI crashed 1 times") || !strings.Contains(said, "confined: true") {
+		t.Errorf("exit code %d, labels %v; want 0 and 3 flows of HTTP: %s", code, labels, said)
+	}
+}
+
 // Two signals end even a consumer that does not hear them.
 func TestC1SecondSignalEndsAConsumerThatIsStopped(t *testing.T) {
 	w := newWire(t)
