@@ -169,6 +169,13 @@ func (a *Attachment) replacePin(object interface{ Pin(string) error }, name stri
 	if err := pinAt(object, a.pin.path, aside, pinObjectMode); err != nil {
 		return err
 	}
+	group, err := groupOf(a.pin.path)
+	if err != nil {
+		return err
+	}
+	if err := os.Chown(filepath.Join(a.pin.path, aside), -1, group); err != nil {
+		return fmt.Errorf("give %s to the group of the pinned meter: %w", name, err)
+	}
 	if err := os.Rename(filepath.Join(a.pin.path, aside), filepath.Join(a.pin.path, name)); err != nil {
 		return fmt.Errorf("pin %s in the place of another: %w", name, err)
 	}

@@ -11,9 +11,6 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// HandleCount is how many descriptors HandOver gives.
-const HandleCount = 6
-
 // HandOver duplicates the descriptors that reading a meter takes, for a process
 // that inherits them in this order and passes the first one's number to TakeOver.
 // The caller closes the files.

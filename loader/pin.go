@@ -183,6 +183,9 @@ func (a *Attachment) startPinned(path string, o *Options) (err error) {
 	if err := a.pinObjects(dir, o); err != nil {
 		return fmt.Errorf("pin a meter at %s: %w", path, err)
 	}
+	if err := giveTo(dir, o.PinGroup); err != nil {
+		return err
+	}
 	if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("pin a meter at %s: another start was faster, or something else is there: %w", path, err)
 	}

@@ -70,6 +70,9 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	if err := a.resume(gone); err != nil {
 		return err
 	}
+	if err := giveTo(path, o.PinGroup); err != nil {
+		return err
+	}
 	had.Object, had.PID = want.Object, want.PID
 	return a.writeAbout()
 }

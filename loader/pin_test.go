@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -147,6 +148,37 @@ func TestH6PinsHaveTheirModes(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("modes %v, want %v", got, want)
 	}
+}
+
+// An upgrade pins programs anew, and an adoption may name another group.
+func TestH6PinsAreAGroups(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	for _, c := range []struct{ asked, want int }{{4242, 4242}, {0, 4242}, {4343, 4343}} {
+		o.PinGroup = c.asked
+		_ = attach(t, o, nearName).Close()
+		changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+		entries, err := os.ReadDir(o.Pin)
+		if err != nil || len(entries) < 8 {
+			t.Fatalf("%d entries, %v", len(entries), err)
+		}
+		for _, path := range append([]string{"."}, names(entries)...) {
+			info, err := os.Stat(filepath.Join(o.Pin, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := int(info.Sys().(*syscall.Stat_t).Gid); got != c.want {
+				t.Errorf("asked for %d: %s is of group %d, want %d", c.asked, path, got, c.want)
+			}
+		}
+	}
+}
+
+func names(entries []fs.DirEntry) (all []string) {
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
 }
 
 func TestASecondProcessIsRefusedWithThePIDOfTheFirst(t *testing.T) {

@@ -44,13 +44,18 @@ func attachCommand(env *environment) *cli.Command {
 			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
 			"Needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN.",
 		Flags: slices.Concat(s.flags(), a.flags(s), s.sandboxFlags(), []cli.Flag{pinFlag(s,
-			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")}),
+			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to"),
+			&cli.GenericFlag{Name: "pin-group", Value: &s.pinGroup, Category: categoryAttachment,
+				Usage: "let `GROUP` read the pinned meter (weir consume), by name or number"}}),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err
 			}
 			if !c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("name an interface")}
+			}
+			if c.IsSet("pin-group") && s.pin == "" {
+				return &usageError{c.Command.Name, errors.New("--pin-group means nothing without --pin")}
 			}
 			if a.hook.picked == "tcx" && c.IsSet("xdp-mode") {
 				return &usageError{c.Command.Name, errors.New("--xdp-mode means nothing with --hook tcx")}
@@ -86,6 +91,7 @@ func (a *attachSettings) loaderOptions(s *settings) loader.Options {
 		Hook:      loader.Hook(a.hook.picked),
 		XDPMode:   loader.XDPMode(a.mode.picked),
 		Pin:       s.pin,
+		PinGroup:  s.pinGroup.id,
 	}
 	if s.filter != "" {
 		o.Filter = func(linkType int) ([]netbpf.RawInstruction, error) { return filter.Compile(s.filter, linkType) }
@@ -120,7 +126,7 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 	}
 	service := newService(say)
 	if !s.noSandbox {
-		return watchFor(env, s, attachment, control, service)
+		return watchFor(env, s, attachment, s.pin == "", control, service)
 	}
 	warnWithoutSandbox(s, say)
 	return a.meter(c.Context, env, s, attachment, control, service)
@@ -159,7 +165,7 @@ func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Op
 		r.pinned.consumer = consumer
 	}
 	if r.env.handed != nil && r.worker == nil {
-		if err := sandbox.ConsumerCalls(false, false).Limit(); err != nil { // it starts nothing
+		if err := r.env.confine(r.settings, sandbox.ConsumerCalls(false, false)); err != nil { // it starts nothing
 			r.close()
 			return err
 		}

@@ -24,7 +24,6 @@ const consumerCommand = "consumer"
 const (
 	lifelineFD = 3
 	metersFD   = lifelineFD + 1
-	controlFD  = metersFD + loader.HandleCount
 )
 
 // The lifeline is a socket between the two. It tells the consumer what the other
@@ -45,7 +44,8 @@ type handover struct {
 	Adopted    bool
 	Pinned     *loader.About `json:",omitempty"`
 	Interfaces []loader.Interface
-	Control    string        // the path of the control socket, whose descriptor is the last
+	Control    string        // the path of the control socket, if there is one
+	ControlFD  int           // and its descriptor
 	User       uint32        // of the process that has attached the meter
 	Watchdog   time.Duration // of the service manager
 }
@@ -125,7 +125,7 @@ func takeOver(signals, hangups chan<- os.Signal) (*handedMeter, error) {
 		return nil, err
 	}
 	if m.handover.Control != "" {
-		if m.control, err = takeControl(controlFD, m.handover.Control, m.User); err != nil {
+		if m.control, err = takeControl(m.ControlFD, m.handover.Control, m.User); err != nil {
 			return nil, err
 		}
 	}

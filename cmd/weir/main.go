@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 func main() {
@@ -24,6 +26,7 @@ func main() {
 		after:    time.After,
 		signals:  signals,
 		hangups:  hangups,
+		limit:    (*sandbox.Calls).Limit,
 	}
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == consumerCommand {

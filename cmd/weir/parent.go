@@ -28,6 +28,7 @@ type parent struct {
 	env        *environment
 	say        speaker
 	attachment *loader.Attachment
+	ends       bool // the meter may be detached, and its pins removed
 
 	consumer *exec.Cmd
 	line     *os.File      // the parent's end of the lifeline
@@ -42,13 +43,14 @@ type parent struct {
 // leaveTime is what a consumer gets to leave at once before it is killed.
 const leaveTime = 3 * time.Second
 
-// keepFor hands a meter over to a consumer, and ends with it.
-func keepFor(env *environment, s *settings, a *loader.Attachment) error {
-	return newParent(env, s, a).run(s)
+// keepFor hands a meter over to a consumer, and ends with it. Where the meter ends as
+// well the consumer says when.
+func keepFor(env *environment, s *settings, a *loader.Attachment, ends bool) error {
+	return newParent(env, s, a, ends).run(s)
 }
 
-func newParent(env *environment, s *settings, a *loader.Attachment) *parent {
-	return &parent{env: env, say: speaker{env.stderr, s.level}, attachment: a,
+func newParent(env *environment, s *settings, a *loader.Attachment, ends bool) *parent {
+	return &parent{env: env, say: speaker{env.stderr, s.level}, attachment: a, ends: ends,
 		ended: make(chan error, 1), requests: make(chan request)}
 }
 
@@ -221,26 +223,26 @@ func (p *parent) listen() {
 	}
 }
 
-// serve does what the consumer may ask for. All of it is to end metering, or to say
-// how it goes.
+// serve does what the consumer may ask for: to know the interfaces' counters, to
+// end metering where the run ends it, and to be told of.
 func (p *parent) serve(r request) error {
 	if p.noted(r) {
 		return nil
 	}
 	var answer reply
 	var err error
-	switch r {
-	case requestDetach:
+	switch {
+	case r == requestDetach && p.ends:
 		err = p.attachment.Detach()
-	case requestRemove:
+	case r == requestRemove && p.ends:
 		err = p.attachment.Remove()
-	case requestCounters:
+	case r == requestCounters:
 		var uncounted error
 		if answer.Low, answer.High, uncounted = p.attachment.Counters(); uncounted != nil {
 			answer.Uncounted = uncounted.Error()
 		}
 	default:
-		err = errors.New("no such request")
+		err = errors.New("the process that has attached the meter refuses")
 	}
 	if err != nil {
 		answer.Err = err.Error()

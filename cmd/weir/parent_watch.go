@@ -14,8 +14,8 @@ import (
 const closeTime = 3 * time.Second
 
 // watchFor is keepFor of a meter whose interfaces are watched.
-func watchFor(env *environment, s *settings, a *loader.Attachment, c *control, service *service) error {
-	p := newParent(env, s, a)
+func watchFor(env *environment, s *settings, a *loader.Attachment, ends bool, c *control, service *service) error {
+	p := newParent(env, s, a, ends)
 	p.watched, p.closed, p.control, p.service = make(chan change), make(chan struct{}, 1), c, service
 	return p.run(s)
 }
@@ -26,7 +26,7 @@ func (p *parent) handover() *handover {
 		Interfaces: p.attachment.Interfaces(), User: uint32(os.Geteuid()),
 	}
 	if p.control != nil {
-		h.Control = p.control.path
+		h.Control, h.ControlFD = p.control.path, lifelineFD+len(p.consumer.ExtraFiles)-1 // it is the last
 	}
 	if p.service != nil {
 		h.Watchdog = p.service.watchdog

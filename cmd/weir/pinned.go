@@ -138,7 +138,7 @@ func openPinned(c *cli.Context, env *environment, s *settings, access loader.Acc
 	}
 	defer func() { err = worst(err, a.Close()) }()
 	if !s.noSandbox {
-		return keepFor(env, s, a)
+		return keepFor(env, s, a, access == loader.AccessOwner)
 	}
 	warnWithoutSandbox(s, speaker{env.stderr, s.level})
 	return readPinned(c, env, s, a, do)

@@ -416,8 +416,7 @@ func TestH6MemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(filepath.Dir(pin), unix.MNT_DETACH) })
 	const user, group, other = 65533, 65532, 65531
 	s := w.sender(t)
-	w.attach(t, "--pin", pin, "-o", "ndjson:"+os.DevNull, "--dissections", "0", "--idle-timeout", "100ms").kill()
-	command(t, "chgrp", "-R", strconv.Itoa(group), pin)
+	w.attach(t, "--pin", pin, "--pin-group", strconv.Itoa(group), "-o", "ndjson:"+os.DevNull, "--dissections", "0", "--idle-timeout", "100ms").kill()
 	s.send(10, 2)
 	time.Sleep(200 * time.Millisecond)
 	as := func(gid uint32, args ...string) (code int, out, said string) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/sink"
 )
@@ -64,6 +65,10 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 	match, err := in.matcher(s.filter)
 	if err != nil {
 		return &usageError{c.Command.Name, err}
+	}
+	warnWithoutSandbox(s, in.say)
+	if err := env.confine(s, sandbox.ReplayCalls(false)); err != nil {
+		return err
 	}
 	r, err := newMeterRun(env, s)
 	if err != nil {

@@ -36,15 +36,15 @@ func (s *settings) sandboxFlags() []cli.Flag {
 // warnWithoutSandbox is loud: whoever leaves the sandbox out should mean it.
 func warnWithoutSandbox(s *settings, say speaker) {
 	if s.noSandbox {
-		say.always("WARNING: --no-sandbox: one process with all privileges reads hostile packets' traces and writes flows; a fault in it is a fault of the machine")
+		say.always("WARNING: --no-sandbox: what a hostile packet makes of a fault in weir or in nDPI may do all that the user may who has started weir")
 	}
 }
 
-// Wants are the files that a consumer needs beside those of the program.
+// wants are the files that a consumer needs beside those of the program.
 type wants struct {
 	files sandbox.Files
 	try   []try // that show whether a user may
-	owner []int // of the directories of outputs
+	owner []int // of the program and the directories of outputs
 }
 
 // A try is an access that must be allowed.
@@ -60,7 +60,9 @@ func wantsOf(s *settings) (*wants, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wants{files: self, try: []try{{"/proc/self/exe", unix.X_OK}}}
+	w := &wants{files: self}
+	w.need("/proc/self/exe", unix.X_OK)
+	w.note("/proc/self/exe") // under a strict umask it is its owner's only
 	for _, path := range s.files.Paths() {
 		if path != "" {
 			w.files.Read = append(w.files.Read, path)
@@ -112,7 +114,12 @@ func (w *wants) directory(dir string) {
 	}
 	w.files.Create = append(w.files.Create, dir)
 	w.need(dir, unix.W_OK|unix.X_OK)
-	if info, err := os.Stat(dir); err == nil {
+	w.note(dir)
+}
+
+// note takes the owner of something for a candidate.
+func (w *wants) note(path string) {
+	if info, err := os.Stat(path); err == nil {
 		if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && !slices.Contains(w.owner, int(s.Uid)) {
 			w.owner = append(w.owner, int(s.Uid))
 		}
@@ -161,7 +168,7 @@ func (p *parent) chooseUser(s *settings, w *wants) (*sandbox.User, error) {
 		err := w.met(u)
 		if err == nil {
 			if u.UID == 0 {
-				p.say.note("the consumer stays user 0, without capabilities, for who has less may not write (%v); --user NAME chooses another", refused)
+				p.say.note("the consumer stays user 0, without capabilities: others may not do what it has to (%v); --user NAME chooses another", refused)
 				return nil, nil
 			}
 			p.say.detail("the consumer is user %s", u.Name)
@@ -171,7 +178,7 @@ func (p *parent) chooseUser(s *settings, w *wants) (*sandbox.User, error) {
 			refused = fmt.Errorf("%s: %w", u.Name, err)
 		}
 	}
-	return nil, fmt.Errorf("find a user for the consumer: %w: choose one that may write there with --user, or --no-sandbox", refused)
+	return nil, fmt.Errorf("find a user for the consumer: %w: choose one that may with --user, or --no-sandbox", refused)
 }
 
 // chosenUser is the one that was asked for, who must do.

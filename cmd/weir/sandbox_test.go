@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -52,6 +53,10 @@ var acts = map[string]func(argument string) error{
 			return errno
 		}
 		return nil
+	},
+	"request": func(name string) error {
+		_, err := unix.Write(lifelineFD, []byte(name))
+		return err
 	},
 	"type":      func(string) error { return unix.IoctlSetInt(0, unix.TIOCSTI, 0) },
 	"root":      func(string) error { return unix.Setuid(0) },
@@ -249,6 +254,59 @@ func TestH2ConsumerThatIsTakenOverCanDoNothing(t *testing.T) {
 	}
 }
 
+// A consumer that has been taken over cannot end a meter that is to go on.
+func TestH2ConsumerOfAPinnedMeterCannotDetachIt(t *testing.T) {
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	code, said := w.runActs(t, "request d;request r;request x", "--pin", pin, "-o", out)
+	if code != exitComplete || strings.Count(said, ": <nil>\n") != 3 {
+		t.Fatalf("exit code %d: %s", code, said)
+	}
+	s.send(10, 3)
+	if died := w.detached(t, pin, out); died != 0 {
+		t.Errorf("%d packets died", died)
+	}
+	if packets, _, _ := once(t, out); packets != 30 {
+		t.Errorf("%d packets, want 30: it has ended", packets)
+	}
+}
+
+func TestReplayGivesUpSystemCallsUnlessItIsToldOtherwise(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "NoNewPrivs:\t1\nSeccomp:\t2\n"},
+		{[]string{"--no-sandbox", "--dissections", "0"}, "NoNewPrivs:\t0\nSeccomp:\t0\n"},
+	} {
+		cmd := exec.Command(os.Args[0], append([]string{"replay", "-", "-o", "csv:-"}, c.args...)...)
+		cmd.Env = append(os.Environ(), asWeir+"=1")
+		capture := read(t, http1)
+		stdin, stdinErr := cmd.StdinPipe()
+		stdout, stdoutErr := cmd.StdoutPipe()
+		if err := errors.Join(stdinErr, stdoutErr, cmd.Start()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stdin.Write(capture[:len(capture)-1]); err != nil { // it waits for the rest
+			t.Fatal(err)
+		}
+		text := ""
+		for tries := 0; tries < 500 && !strings.Contains(text, c.want); tries++ {
+			time.Sleep(10 * time.Millisecond)
+			text = status(t, cmd.Process.Pid)
+		}
+		if !strings.Contains(text, c.want) {
+			t.Errorf("%v: its status:\n%s", c.args, text)
+		}
+		_, err := stdin.Write(capture[len(capture)-1:])
+		stdin.Close()
+		out, outErr := io.ReadAll(stdout)
+		if err := errors.Join(err, outErr, cmd.Wait()); err != nil || len(table(t, out)) != 5 {
+			t.Errorf("%v: %v, %d flows; want 5", c.args, err, len(table(t, out)))
+		}
+	}
+}
+
 // callLine is a line of strace -f -o: pid, then what the thread does. That a call
 // which the tracer has interrupted goes on, as restart_syscall, is none of the parent's.
 var callLine = regexp.MustCompile(`^\d+ +(?:<\.\.\. )?(\w+)(\(| resumed)`)
@@ -343,6 +401,21 @@ func TestTheConsumerIsWhoeverMayWriteTheOutputs(t *testing.T) {
 	}
 }
 
+// As after make and sudo weir under a strict umask.
+func TestAProgramForItsOwnerOnlyHasAConsumerThatIsIts(t *testing.T) {
+	w := newWire(t)
+	program := filepath.Join(publicDir(t), "weir")
+	if err := errors.Join(os.WriteFile(program, read(t, os.Args[0]), 0o700), os.Chown(program, 4242, 4242)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("ip", "netns", "exec", w.rx, program, "attach", "far", "-o", "csv:-", "-v", "--duration", "100ms")
+	cmd.Env = append(os.Environ(), asWeir+"=1")
+	said, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(said), "the consumer is user 4242") {
+		t.Errorf("%v: %s", err, said)
+	}
+}
+
 func TestWithoutTheSandboxThereIsOneProcessAndAWarning(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "-o", "csv:-", "--dissections", "0", "--no-sandbox")
@@ -375,6 +448,35 @@ func TestAKilledConsumerEndsTheMeter(t *testing.T) {
 		if left = alive(t, kernel); len(left) > 0 {
 			t.Errorf("left in the kernel: %v", left)
 		}
+	}
+}
+
+// The sandbox lets the consumer start another process for nDPI.
+func TestAKilledWorkerIsReplacedInTheSandbox(t *testing.T) {
+	if !dpi.Available() {
+		t.Log("this build holds no nDPI")
+		return
+	}
+	w := newWire(t)
+	p := w.attach(t, "-o", "csv:-", "-v")
+	consumer := child(t, p.Process.Pid, consumerCommand)
+	first := child(t, consumer, worker.Command)
+	if err := unix.Kill(first, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	if second := child(t, consumer, worker.Command); second == first {
+		t.Fatal("the process that was killed is still there")
+	}
+	w.play(t, http1)
+	p.interrupt(t)
+	code, out, said := p.end(t)
+	labels := map[string]int{}
+	for _, row := range table(t, out) {
+		labels[row["application_name"]]++
+	}
+	if code != exitComplete || labels["HTTP"] != 3 || !strings.Contains(said, "nDPI crashed 1 times") || !strings.Contains(said, "confined: true") {
+		t.Errorf("exit code %d, labels %v; want 0 and 3 flows of HTTP: %s", code, labels, said)
 	}
 }
 

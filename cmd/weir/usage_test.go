@@ -35,6 +35,8 @@ func TestWrongCommandLinesAreOneLineAndExitCode2(t *testing.T) {
 		"outputs to one file":   {"replay x -o ./a.csv -o csv:a.csv", "another output goes to the same place"},
 		"output over its input": {"replay ../../LICENSE -o csv:../../LICENSE", "it would overwrite the capture"},
 		"quiet and verbose":     {"replay x -q -v", "--quiet and --verbose contradict each other"},
+		"group without a pin":   {"attach lo --pin-group 7", "--pin-group means nothing without --pin"},
+		"no such group":         {"attach lo --pin x --pin-group no-such-group", "want a group of this machine"},
 		"no pin to consume":     {"consume", "name the pinned meter with --pin; see weir consume --help"},
 		"no pin to look at":     {"status", "name the meter with --pin or --control"},
 		"no pin to detach":      {"detach --discard", "name the pinned meter with --pin"},

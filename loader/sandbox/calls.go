@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/elastic/go-seccomp-bpf"
@@ -28,12 +29,17 @@ type call struct {
 // errNoSeccomp: the kernel cannot restrict system calls.
 var errNoSeccomp = errors.New("no seccomp filters")
 
-// Limit leaves this process the calls, with all its threads, for ever. It has
-// confined itself, or was started by who was.
+// Limit leaves this process the calls, with all its threads, for ever, and no way to
+// new privileges. A kernel without filters leaves it all.
 func (c *Calls) Limit() error {
+	runtime.LockOSThread() // from which the others take both
+	defer runtime.UnlockOSThread()
+	if err := ForbidNewPrivileges(); err != nil {
+		return err
+	}
 	err := c.limit(seccomp.FilterFlagTSync)
 	if errors.Is(err, errNoSeccomp) {
-		return nil // who started it has said so
+		return nil
 	}
 	return err
 }

@@ -31,6 +31,9 @@ var startCalls = []string{
 	"pidfd_open", "pidfd_send_signal", "vfork", "wait4", "waitid",
 }
 
+// To become another user, for the process for nDPI.
+var userCalls = []string{"setgroups", "setresgid", "setresuid"}
+
 // To talk over sockets that a process has.
 var socketCalls = []string{
 	"accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "sendmsg", "sendto", "socketpair",
@@ -81,6 +84,16 @@ func ConsumerCalls(workers, network bool) *Calls {
 		c.always = slices.Concat(c.always, networkCalls)
 		c.when = append(c.when, either("socket", 0, unix.AF_INET, unix.AF_INET6, unix.AF_UNIX)...)
 	}
+	return c
+}
+
+// ReplayCalls are for a process that reads files and writes flows, and may start
+// processes that are another user's.
+func ReplayCalls(network bool) *Calls {
+	c := ConsumerCalls(true, network)
+	c.always = slices.Concat(c.always, userCalls)
+	c.when = slices.DeleteFunc(c.when, func(w call) bool { return w.name == "bpf" })
+	c.fatal = slices.Concat(c.fatal, []string{"bpf"})
 	return c
 }
 

@@ -179,9 +179,6 @@ func TestWhatTheKernelLacksIsLeftOutAndTold(t *testing.T) {
 
 // limited is a process that has limited its calls, all threads of it.
 func limited() {
-	if err := ForbidNewPrivileges(); err != nil {
-		fmt.Println(err)
-	}
 	calls := WorkerCalls()
 	if os.Getenv(asLimited) == "consumer" {
 		calls = ConsumerCalls(false, false)
@@ -222,7 +219,7 @@ func TestLimitHoldsForAllThreads(t *testing.T) {
 // lists are all filters.
 var lists = map[string]*Calls{
 	"consumer": ConsumerCalls(true, false), "consumer without workers": ConsumerCalls(false, false),
-	"consumer with network": ConsumerCalls(true, true), "worker": WorkerCalls(),
+	"consumer with network": ConsumerCalls(true, true), "replay": ReplayCalls(false), "worker": WorkerCalls(),
 }
 
 func TestFiltersAreMadeForBothArchitectures(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/user"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,12 +64,13 @@ func MayBecomeOthers() bool {
 // become makes the calling thread the user's. The system calls are made directly:
 // the library's functions are for whole processes.
 func (u *User) become() error {
-	groups := make([]uint32, len(u.Groups)+1)
+	groups := make([]uint32, len(u.Groups), len(u.Groups)+1) // never nil
 	for i, gid := range u.Groups {
 		groups[i] = uint32(gid)
 	}
-	if err := setGroups(groups[:len(u.Groups)]); err != nil {
-		return fmt.Errorf("become %s: give up groups: %w", u.Name, err)
+	list := unsafe.Pointer(unsafe.SliceData(groups))
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(list), 0); errno != 0 {
+		return fmt.Errorf("become %s: give up groups: %w", u.Name, errno)
 	}
 	gid, uid := uintptr(u.GID), uintptr(u.UID)
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {

@@ -92,7 +92,8 @@ func lifeCycle() []row {
 func process() []row {
 	return []row{
 		{id: "C1", promise: "a signal drains, a second leaves at once", tests: []string{
-			"cmd/weir TestC1SignalDrains", "cmd/weir TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned", "loader TestC1DrainOfManyFlows"}},
+			"cmd/weir TestC1SignalDrains", "cmd/weir TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned",
+			"cmd/weir TestC1SecondSignalEndsAConsumerThatIsStopped", "loader TestC1DrainOfManyFlows"}},
 		{id: "C2", promise: "rotation neither loses nor repeats a record", tests: []string{
 			"cmd/weir TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce", "userspace/sink TestC2RotationNeitherLosesNorRepeats"}},
 		{id: "C3", promise: "a reader that leaves ends the run in order",
@@ -200,8 +201,11 @@ func security() []row {
 		{id: "H1", promise: "no more privilege than named is needed", tests: []string{
 			"loader TestH1ThreeCapabilitiesAreEnoughToMeter", "loader TestH1MissingCapabilityIsNamed"},
 			missing: "CAP_PERFMON is required, where the row says optional"},
-		{id: "H2", promise: "the consumer runs without privilege", missing: "the split of privileges"},
-		{id: "H3", promise: "the parent touches no input", missing: "the split of privileges"},
+		{id: "H2", promise: "the consumer runs without privilege", tests: []string{
+			"cmd/weir TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame", "cmd/weir TestH2ConsumerThatIsTakenOverCanDoNothing",
+			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt"}},
+		{id: "H3", promise: "the parent touches no input", tests: []string{
+			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls"}},
 		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
 			"dpi TestH4CrashCostsLabelsNotFlows", "dpi TestH4HangIsEndedByTheWatchdog",
 			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows"},
@@ -209,7 +213,7 @@ func security() []row {
 		{id: "H5", promise: "nDPI's process can do nothing else", tests: []string{
 			"dpi TestH5ProcessHasNoPrivileges", "dpi TestH5ProcessThatIsTakenOverCanDoNothing"}},
 		{id: "H6", promise: "pins are for their group only", tests: []string{
-			"loader TestH6PinsHaveTheirModes", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse"}},
+			"loader TestH6PinsHaveTheirModes", "loader TestH6PinsAreAGroups", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse"}},
 		{id: "H7", promise: "the control socket refuses strangers and garbage", tests: []string{
 			"cmd/weir TestH7StrangersAreNotAnswered", "cmd/weir TestH7ControlSocketAnswersOneQuestionAndClosesOnGarbage",
 			"cmd/weir TestH7SilentConnectionsDoNotKeepOthersOut", "cmd/weir TestH7ConsumerWithoutPrivilegeAnswersTheGroup", "cmd/weir FuzzControlRequest"}},
