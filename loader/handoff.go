@@ -11,17 +11,26 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// HandOver duplicates the descriptors that reading a meter takes, for a process
-// that inherits them in this order and passes the first one's number to TakeOver.
-// The caller closes the files.
-func HandOver(h bpf.Handles) (files []*os.File, err error) {
-	for _, object := range []struct {
+// HandOver duplicates the descriptors that reading the meter takes, for a process
+// that inherits them in this order and passes the first one's number to TakeOver. The
+// lock of a pinned meter is among them: another reader has to wait until that
+// process has ended as well. The caller closes the files.
+func (a *Attachment) HandOver() (files []*os.File, err error) {
+	h := a.Handles()
+	objects := []struct {
 		name string
 		fd   int
 	}{
 		{bpf.WeirMapEvents, h.Events.FD()}, {bpf.WeirMapFlows, h.Flows.FD()}, {bpf.WeirMapLedgers, h.Ledgers.FD()},
 		{bpf.WeirMapProgress, h.Progress.FD()}, {bpf.WeirProgWeirSweep, h.Sweep.FD()}, {bpf.WeirProgWeirDpiDone, h.DPIDone.FD()},
-	} {
+	}
+	if a.pin != nil {
+		objects = append(objects, struct {
+			name string
+			fd   int
+		}{"lock", int(a.pin.lock.Fd())})
+	}
+	for _, object := range objects {
 		fd, err := unix.FcntlInt(uintptr(object.fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			for _, f := range files {
@@ -55,6 +64,7 @@ func TakeOver(first int, points []bpf.Point) (bpf.Handles, error) {
 		}
 		fd++
 	}
+	unix.CloseOnExec(fd) // the lock, if there is one: it stays until the process ends
 	return h, nil
 }
 

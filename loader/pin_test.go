@@ -181,6 +181,32 @@ func names(entries []fs.DirEntry) (all []string) {
 	return all
 }
 
+// Whoever was handed a pinned meter reads it until it ends, whatever became of the
+// process that has handed it over.
+func TestAMeterThatWasHandedOverIsInUse(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	a := attach(t, o, nearName)
+	files, err := a.HandOver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loader.Open(o.Pin, loader.AccessRead); !errors.As(err, new(*loader.InUseError)) {
+		t.Errorf("a second reader gets %v", err)
+	}
+	for _, f := range files {
+		_ = f.Close()
+	}
+	b, err := loader.Open(o.Pin, loader.AccessRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = b.Close()
+}
+
 func TestASecondProcessIsRefusedWithThePIDOfTheFirst(t *testing.T) {
 	newWorld(t)
 	o := pinned(t)

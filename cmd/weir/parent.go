@@ -113,7 +113,7 @@ func (p *parent) start(c *sandbox.Confinement) error {
 		return fmt.Errorf("start the consumer: make its lifeline: %w", err)
 	}
 	p.line = os.NewFile(uintptr(ends[0]), "lifeline")
-	meter, err := loader.HandOver(p.attachment.Handles())
+	meter, err := p.attachment.HandOver()
 	if err != nil {
 		return fmt.Errorf("start the consumer: %w", err)
 	}

@@ -99,6 +99,15 @@ func publicDir(t *testing.T) string {
 // child is the process that another has started and that runs a command of weir.
 func child(t *testing.T, pid int, command string) int {
 	t.Helper()
+	found := childOrNone(t, pid, command)
+	if found == 0 {
+		t.Fatalf("process %d has no %s", pid, command)
+	}
+	return found
+}
+
+func childOrNone(t *testing.T, pid int, command string) int {
+	t.Helper()
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +125,6 @@ func child(t *testing.T, pid int, command string) int {
 			}
 		}
 	}
-	t.Fatalf("process %d has no %s", pid, command)
 	return 0
 }
 
@@ -464,10 +472,15 @@ func TestAKilledWorkerIsReplacedInTheSandbox(t *testing.T) {
 	if err := unix.Kill(first, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second)
-	if second := child(t, consumer, worker.Command); second == first {
-		t.Fatal("the process that was killed is still there")
+	second := first
+	for tries := 0; second == first || second == 0; tries++ {
+		if tries > 500 {
+			t.Fatal("no other process comes in the place of the one that was killed")
+		}
+		time.Sleep(10 * time.Millisecond)
+		second = childOrNone(t, consumer, worker.Command)
 	}
+	time.Sleep(500 * time.Millisecond) // until it is ready
 	w.play(t, http1)
 	p.interrupt(t)
 	code, out, said := p.end(t)
