@@ -250,8 +250,11 @@ func TestB2KilledPinnedMeterGoesOnAndIsAdopted(t *testing.T) {
 	if packets, _, _ := once(t, out); packets != s.sent.Load() || died != 0 {
 		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
 	}
-	time.Sleep(100 * time.Millisecond)
-	if left := alive(t, kernel); len(left) > 0 {
+	left := alive(t, kernel)
+	for deadline := time.Now().Add(2 * time.Second); len(left) > 0 && time.Now().Before(deadline); left = alive(t, kernel) {
+		time.Sleep(20 * time.Millisecond) // the kernel frees a little later
+	}
+	if len(left) > 0 {
 		t.Errorf("left in the kernel: %v", left)
 	}
 }
