@@ -34,6 +34,8 @@ static __always_inline __u8 sweep_reason(const struct flow_record *r, const stru
 		return reason;
 	if (s->mode == SWEEP_FORCED)
 		return END_FORCED;
+	if (s->mode == SWEEP_POINT && r->key.point == s->point)
+		return END_FORCED;
 	if (s->mode == SWEEP_PRESSURE)
 		return sweep_pressure_reason(r, s);
 	return END_NONE;

@@ -308,6 +308,7 @@ enum sweep_mode {
 	SWEEP_IDLE = 0,     /* close what is idle at now_ns, delete what was closed */
 	SWEEP_PRESSURE = 1, /* also what has been quiet for pressure_ns: reason 5 */
 	SWEEP_FORCED = 2,   /* close everything: reason 4 */
+	SWEEP_POINT = 3,    /* close everything of one observation point: reason 4 */
 };
 
 /* Argument and result of the sweep program: its input and output packet. */
@@ -321,7 +322,7 @@ struct sweep {
 	__u32 closed;      /* out: records closed and sent */
 	__u32 deleted;     /* out: entries deleted */
 	__u32 deferred;    /* out: 1 when the ring was full and the sweep stopped */
-	__u32 pad;
+	__u32 point;       /* SWEEP_POINT: which */
 };
 
 /* How far user space has come, kept by the kernel over its end. Everything is of

@@ -295,7 +295,7 @@ type WeirSweep struct {
 	Closed      uint32
 	Deleted     uint32
 	Deferred    uint32
-	Pad         uint32
+	Point       uint32
 }
 
 type WeirSweepMode uint32
@@ -304,6 +304,7 @@ const (
 	WeirSweepModeSWEEP_IDLE     WeirSweepMode = 0
 	WeirSweepModeSWEEP_PRESSURE WeirSweepMode = 1
 	WeirSweepModeSWEEP_FORCED   WeirSweepMode = 2
+	WeirSweepModeSWEEP_POINT    WeirSweepMode = 3
 )
 
 type WeirTcpDirection struct {

@@ -34,6 +34,7 @@ func engines() map[string]func() int {
 		"slow":         func() int { return worker.Run(openSlow) },
 		"stuck":        func() int { return worker.Run(openStuck) },
 		"broken":       func() int { return worker.Run(openBroken) },
+		"prisoner":     func() int { return worker.Run(openPrisoner) },
 		"garbage":      garbage,
 		"mute":         mute,
 		"parent":       parent,

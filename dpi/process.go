@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,9 +54,9 @@ type process struct {
 // supervise starts a process, says in started how that went, and keeps one
 // running until Close. Its thread has given up what the process must not have,
 // and lives as long as the process, whose death signal is tied to it.
-func (w *Worker) supervise(confined bool, started chan<- error) {
-	runtime.LockOSThread() // and never unlocked: the thread goes with the goroutine
-	err := confineThread(confined)
+func (w *Worker) supervise(level confinement, started chan<- error) {
+	confined := level != keepsCapabilities
+	err := level.enter(w.o.Unconfined)
 	var p *process
 	if err == nil {
 		p, err = w.start(confined, false)
@@ -128,23 +127,6 @@ func (w *Worker) pause(wait time.Duration) time.Duration {
 	return min(2*wait, backoffMax)
 }
 
-// confineThread makes the calling thread, and what it starts, unable to gain
-// privileges, and, if confined, drops those it has.
-func confineThread(confined bool) error {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("forbid new privileges: %w", err)
-	}
-	if !confined {
-		return nil
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	if err := unix.Capset(&header, &none[0]); err != nil {
-		return fmt.Errorf("drop capabilities: %w", err)
-	}
-	return nil
-}
-
 // start starts a process and waits for its welcome.
 func (w *Worker) start(confined, restarted bool) (*process, error) {
 	ours, theirs, err := socketPair()
@@ -175,6 +157,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 		Labels:      w.o.Classified != nil,
 		Files:       given,
 		Restarted:   restarted,
+		Unconfined:  w.o.Unconfined,
 	})
 	if err != nil {
 		p.cmd.Process.Kill()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirflow/weir/dpi/ndpi"
 	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -64,6 +65,11 @@ type Options struct {
 	// reason "evicted". It is for live metering, where a wait fills the ring
 	// buffer.
 	Lossy bool
+	// Unconfined takes from the process its capabilities only. Otherwise it is, as
+	// far as the kernel has the means, another user where the starter is root, cannot
+	// write files, bounded in its memory, and left with the system calls of somebody
+	// who computes.
+	Unconfined bool
 	// Command are the arguments that make this program's binary the DPI
 	// process; nil is worker.Command.
 	Command []string
@@ -157,11 +163,10 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		return nil, fmt.Errorf("start DPI: %w", err)
 	}
 	w.out.init()
-	err = w.launch(ctx, true)
-	if errors.Is(err, fs.ErrPermission) {
-		// The binary cannot be executed without the capability that overrides
-		// its mode.
-		err = w.launch(ctx, false)
+	err = w.launch(ctx, becomesNobody)
+	// The binary may not be everybody's to execute, or only by a capability.
+	for level := keepsUser; errors.Is(err, fs.ErrPermission) && level <= keepsCapabilities; level++ {
+		err = w.launch(ctx, level)
 	}
 	if err != nil {
 		closeFiles(w.files)
@@ -174,9 +179,9 @@ func unknown(reason string) *userspace.L7 {
 	return &userspace.L7{ApplicationName: "Unknown", ApplicationCategoryName: "Unspecified", Reason: reason}
 }
 
-func (w *Worker) launch(ctx context.Context, confined bool) error {
+func (w *Worker) launch(ctx context.Context, level confinement) error {
 	started := make(chan error, 1)
-	go w.supervise(confined, started)
+	sandbox.Thread(func() { w.supervise(level, started) })
 	select {
 	case err := <-started:
 		return err

@@ -3,6 +3,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -18,17 +19,18 @@ import (
 type Attachment struct {
 	netlink   *netlink.Handle
 	instances []*instance
-	ports     []port
 	direction Direction
-	hooks     []string
-	warnings  []string
+	options   Options
 	linkNames []PinnedLink // of links, in the same order
 	pin       *pin         // nil if it ends with the process
 	adopted   bool
 	copied    bool // the object that runs is the one for a process without CAP_PERFMON
 
 	mu       sync.Mutex
+	ports    []port
 	links    []link.Link
+	hooks    []string // of links, in the same order
+	warnings []string
 	counters interval
 	detached bool
 	closed   bool
@@ -47,7 +49,7 @@ func Attach(names []string, o Options) (*Attachment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach: open netlink: %w", err)
 	}
-	a := &Attachment{netlink: h, direction: o.Direction}
+	a := &Attachment{netlink: h, direction: o.Direction, options: o}
 	if a.ports, err = findPorts(h, names); err == nil {
 		if o.Pin != "" {
 			err = a.attachPinned(&o)
@@ -212,10 +214,18 @@ func (a *Attachment) Handles() bpf.Handles {
 }
 
 // Hooks says where each interface is observed, as in "eth0: native XDP".
-func (a *Attachment) Hooks() []string { return a.hooks }
+func (a *Attachment) Hooks() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.hooks)
+}
 
 // Warnings are what the user should know of how the meter runs, a line each.
-func (a *Attachment) Warnings() []string { return a.warnings }
+func (a *Attachment) Warnings() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.warnings)
+}
 
 // Detach takes the programs out of the interfaces' path. When it returns, none
 // of them is running any more and the maps change no further. A second call does
@@ -271,9 +281,7 @@ func (a *Attachment) Close() error {
 		}
 	}
 	defer a.release()
-	for _, in := range a.instances {
-		in.close()
-	}
+	closeAll(a.instances)
 	a.netlink.Close()
 	return err
 }

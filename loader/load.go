@@ -31,6 +31,12 @@ func (in *instance) close() {
 	}
 }
 
+func closeAll(instances []*instance) {
+	for _, in := range instances {
+		in.close()
+	}
+}
+
 // sharedMaps are made by the first instance and used by all.
 var sharedMaps = []string{
 	bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapProgress, bpf.WeirMapFlowIds, bpf.WeirMapVacant,

@@ -50,27 +50,34 @@ func TestB8InterfaceMayMoveToAnotherNamespace(t *testing.T) {
 // moveNear moves the near end into a namespace of its own, and sets it up there.
 func (w *world) moveNear() {
 	w.t.Helper()
-	here, err := netns.Get()
+	away, err := netns.New()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	there, err := netns.New()
-	if err != nil {
+	w.t.Cleanup(func() { _ = away.Close() })
+	w.away = away
+	w.enter(w.here)
+	if err := netlink.LinkSetNsFd(w.near, int(away)); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = there.Close(); _ = here.Close() })
-	if err := netns.Set(here); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := netlink.LinkSetNsFd(w.near, int(there)); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := netns.Set(there); err != nil {
-		w.t.Fatal(err)
-	}
+	w.enter(away)
 	up(w.t, nearName)
 	w.waitForCarrier(nearName)
-	if err := netns.Set(here); err != nil {
+	w.enter(w.here)
+}
+
+// bringBack moves it back again.
+func (w *world) bringBack() {
+	w.t.Helper()
+	w.enter(w.away)
+	near, err := netlink.LinkByName(nearName)
+	if err == nil {
+		err = netlink.LinkSetNsFd(near, int(w.here))
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.enter(w.here)
+	w.near = up(w.t, nearName)
+	w.waitForCarrier(nearName)
 }

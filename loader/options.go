@@ -74,6 +74,9 @@ type Options struct {
 	// Pin is a directory to be, in a BPF file system: the meter is pinned there and
 	// outlives the process, until it is removed. Empty: it ends with the process.
 	Pin string
+	// PinGroup is the group, by number, that may read the pinned meter; 0 leaves it
+	// the group of who pins it, or that of the meter that is adopted.
+	PinGroup int
 	// RingOctets is the size of the ring buffer, a power of two and a multiple of
 	// the page size; 0 is 16 MiB.
 	RingOctets int

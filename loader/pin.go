@@ -31,6 +31,9 @@ const (
 const (
 	pinAbout      = "about"
 	pinLinkPrefix = "link_"
+	// What a link runs is pinned by itself as well: should the link come to hold
+	// nothing, it is needed for the next one.
+	pinProgramPrefix = "program_"
 	// A name with one of these behind it is a directory that is being built, or
 	// taken away. A BPF file system takes no dots.
 	pinBuilding = "-new-"
@@ -47,7 +50,7 @@ var pinnedMaps = map[string]os.FileMode{
 	bpf.WeirMapVacant:   pinObjectMode,
 }
 
-// pinnedPrograms are those that user space runs; the others are held by links.
+// pinnedPrograms are those that user space runs; the others are those of links.
 var pinnedPrograms = []string{bpf.WeirProgWeirSweep, bpf.WeirProgWeirDpiDone}
 
 // A pin is the directory of a pinned meter, locked.
@@ -141,7 +144,7 @@ func removePins(dir string) error {
 func isPin(name string) bool {
 	name, _, _ = strings.Cut(name, pinBuilding)
 	_, isMap := pinnedMaps[name]
-	return isMap || name == pinAbout || strings.HasPrefix(name, pinLinkPrefix) ||
+	return isMap || name == pinAbout || strings.HasPrefix(name, pinLinkPrefix) || strings.HasPrefix(name, pinProgramPrefix) ||
 		name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone
 }
 
@@ -180,6 +183,9 @@ func (a *Attachment) startPinned(path string, o *Options) (err error) {
 	if err := a.pinObjects(dir, o); err != nil {
 		return fmt.Errorf("pin a meter at %s: %w", path, err)
 	}
+	if err := giveTo(dir, o.PinGroup); err != nil {
+		return err
+	}
 	if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("pin a meter at %s: another start was faster, or something else is there: %w", path, err)
 	}
@@ -200,7 +206,10 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 		}
 	}
 	for i, l := range a.links {
-		if err := pinAt(l, dir, a.linkNames[i].Pin, pinObjectMode); err != nil {
+		n := a.linkNames[i]
+		err := errors.Join(pinAt(l, dir, n.Pin, pinObjectMode),
+			pinAt(a.instances[n.Point].programs[n.Program], dir, n.programPin(), pinObjectMode))
+		if err != nil {
 			return err
 		}
 	}

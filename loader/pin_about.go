@@ -37,6 +37,7 @@ type About struct {
 	// What the interfaces had counted around the attaching.
 	Before, Begun Counters
 	Links         []PinnedLink
+	Gone          int // how often an interface was gone and returned
 }
 
 // A PinnedPoint is an interface that a pinned meter observes.
@@ -51,6 +52,11 @@ type PinnedLink struct {
 	Pin     string // name in the directory
 	Point   int
 	Program string // name in the object
+}
+
+// programPin is the name in the directory of what the link runs.
+func (l *PinnedLink) programPin() string {
+	return pinProgramPrefix + strings.TrimPrefix(l.Pin, pinLinkPrefix)
 }
 
 // aboutOctets bounds the JSON: some 100 octets for each of maxPoints interfaces,

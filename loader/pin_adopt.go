@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -13,18 +14,6 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 )
-
-// A GoneError says that a pinned meter does not observe an interface any more: the
-// interface was deleted, or a detachment did not come to its end.
-type GoneError struct {
-	Path      string
-	Interface string
-}
-
-func (e *GoneError) Error() string {
-	return fmt.Sprintf("the pinned meter %s observes %s no more: the interface was deleted, or ending the meter was interrupted: hand out what it holds with weir detach --pin %s",
-		e.Path, e.Interface, e.Path)
-}
 
 // attachPinned attaches a meter that outlives the process, or adopts it where it
 // runs already.
@@ -60,6 +49,13 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(removeAsides(path), a.openLinks()); err != nil {
+		return err
+	}
+	gone, err := a.locate()
+	if err != nil {
+		return err
+	}
 	had := &a.pin.about
 	if found := had.differences(want); len(found) > 0 {
 		return &DifferenceError{path, found}
@@ -68,22 +64,34 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	if err := a.openAll(true); err != nil {
 		return err
 	}
-	if err := a.checkLinks(); err != nil {
+	if err := a.adoptPrograms(o); err != nil {
+		return err
+	}
+	if err := a.resume(gone); err != nil {
+		return err
+	}
+	if err := giveTo(path, o.PinGroup); err != nil {
 		return err
 	}
 	had.PID = want.PID
-	if !mayStay(had.Object) {
-		if err := a.upgrade(o); err != nil {
-			return fmt.Errorf("put this build's programs into the pinned meter %s: %w", path, err)
+	return a.writeAbout()
+}
+
+// adoptPrograms opens what the links run, or puts this build's in their place.
+func (a *Attachment) adoptPrograms(o *Options) error {
+	had := &a.pin.about
+	if mayStay(had.Object) {
+		a.copied = had.Object == bpf.CopiedObjectHash()
+		// Builds there were that did not pin them: then they are pinned now.
+		if err := a.openPrograms(); !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
-		had.Object, had.Warnings = objectHash(a.copied), a.warnings
 	}
-	m, err := a.pin.loadMap(pinAbout, false)
-	if err != nil {
-		return err
+	if err := a.upgrade(o); err != nil {
+		return fmt.Errorf("put this build's programs into the pinned meter %s: %w", a.pin.path, err)
 	}
-	defer m.Close()
-	return had.write(m)
+	had.Object, had.Warnings = objectHash(a.copied), a.warnings
+	return nil
 }
 
 // open locks the meter at path and reads what it says of itself.
@@ -104,12 +112,15 @@ func (a *Attachment) arrange() {
 	d := &a.pin.about
 	a.ports = nil
 	for _, p := range d.Points {
-		a.ports = append(a.ports, port{p.Name, p.Ifindex, p.LinkType, a.netlink})
+		a.ports = append(a.ports, newPort(p.Name, p.Ifindex, p.LinkType, a.netlink))
 	}
 	a.direction, a.hooks, a.warnings, a.linkNames = d.Direction, d.Hooks, d.Warnings, d.Links
 	a.counters.before, a.counters.begun = d.Before, d.Begun
 	if d.Namespace != namespace() {
 		a.counters.err = errors.New("the interfaces are in another network namespace")
+	}
+	if d.Gone > 0 {
+		a.counters.err = errors.New("an interface was gone in between")
 	}
 }
 
@@ -136,9 +147,12 @@ func (a *Attachment) openAll(owner bool) error {
 		}
 		in.programs[name] = program
 	}
-	if !owner {
-		return nil
-	}
+	return nil
+}
+
+// openLinks opens what holds the programs to the interfaces.
+func (a *Attachment) openLinks() error {
+	a.linkNames = a.pin.about.Links
 	for _, name := range a.linkNames {
 		l, err := link.LoadPinnedLink(filepath.Join(a.pin.path, name.Pin), nil)
 		if err != nil {
@@ -149,18 +163,45 @@ func (a *Attachment) openAll(owner bool) error {
 	return nil
 }
 
-// checkLinks returns a *GoneError if a program is in no interface's path any more.
-func (a *Attachment) checkLinks() error {
-	for i, l := range a.links {
-		index, err := observed(l)
+// openPrograms opens what the links run. The first point's programs are beside
+// those that user space runs.
+func (a *Attachment) openPrograms() error {
+	for len(a.instances) < len(a.ports) {
+		a.instances = append(a.instances, &instance{programs: map[string]*ebpf.Program{}})
+	}
+	for _, name := range a.linkNames {
+		program, err := a.pin.loadProgram(name.programPin())
 		if err != nil {
-			return a.pin.explain(a.linkNames[i].Pin, err)
+			return err
 		}
-		if p := &a.ports[a.linkNames[i].Point]; index != p.ifindex {
-			return &GoneError{a.pin.path, p.name}
-		}
+		a.instances[name.Point].programs[name.Program] = program
 	}
 	return nil
+}
+
+// locate enters into the description where the interfaces are now: one that was
+// deleted and has returned has another index. It returns the points whose links
+// hold nothing any more.
+func (a *Attachment) locate() (gone []int, err error) {
+	points := a.pin.about.Points
+	for i, l := range a.links {
+		point := a.linkNames[i].Point
+		index, err := observed(l)
+		switch {
+		case err != nil:
+			return nil, a.pin.explain(a.linkNames[i].Pin, err)
+		case index != 0:
+			points[point].Ifindex = index
+		case !slices.Contains(gone, point):
+			gone = append(gone, point)
+		}
+	}
+	for _, point := range gone {
+		if i := slices.IndexFunc(a.ports, func(p port) bool { return p.name == points[point].Name }); i >= 0 {
+			points[point].Ifindex = a.ports[i].ifindex
+		}
+	}
+	return gone, nil
 }
 
 // observed is the index of the interface that a link's program is attached to, 0
@@ -183,33 +224,28 @@ func observed(l link.Link) (int, error) {
 // same maps. Should it be interrupted, the description still names the old object,
 // and the next adoption does it again.
 func (a *Attachment) upgrade(o *Options) error {
-	old := a.instances[0]
+	old := a.instances
 	a.instances = nil
-	defer old.close()
-	if err := a.load(o, old.maps); err != nil {
+	defer closeAll(old)
+	if err := a.load(o, old[0].maps); err != nil {
 		return err
 	}
 	for _, name := range pinnedPrograms {
-		if err := a.replaceProgram(name); err != nil {
+		if err := a.replacePin(a.instances[0].programs[name], name); err != nil {
 			return err
 		}
 	}
 	for i, l := range a.links {
 		n := a.linkNames[i]
-		if err := l.Update(a.instances[n.Point].programs[n.Program]); err != nil {
+		program := a.instances[n.Point].programs[n.Program]
+		if err := a.replacePin(program, n.programPin()); err != nil {
+			return err
+		}
+		if err := l.Update(program); err != nil && !errors.Is(err, unix.ENOLINK) {
 			return explain("update the program of "+a.ports[n.Point].name, err)
 		}
 	}
 	return nil
-}
-
-// replaceProgram pins a program in the place of another.
-func (a *Attachment) replaceProgram(name string) error {
-	aside := beside(name, pinBuilding)
-	if err := pinAt(a.instances[0].programs[name], a.pin.path, aside, pinObjectMode); err != nil {
-		return err
-	}
-	return os.Rename(filepath.Join(a.pin.path, aside), filepath.Join(a.pin.path, name))
 }
 
 // An Access is what a pinned meter is opened for.
@@ -243,6 +279,9 @@ func Open(path string, access Access) (*Attachment, error) {
 		a.arrange()
 		a.adopted = true
 		err = a.openAll(access == AccessOwner)
+	}
+	if err == nil && access == AccessOwner {
+		err = a.openLinks()
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.Close())

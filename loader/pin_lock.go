@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,7 @@ func lockDirectory(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the pinned meter: %w", err)
 	}
-	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	switch err := lockFile(f); {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		busy := &InUseError{path, lockHolder(f)}
 		_ = f.Close()
@@ -49,6 +50,23 @@ func lockDirectory(path string) (*os.File, error) {
 	}
 	_ = f.Close()
 	return nil, fmt.Errorf("open the pinned meter %s: %w", path, os.ErrNotExist)
+}
+
+// endingTime is how long a process may take to end whose parent, which had the lock,
+// has been killed.
+const endingTime = time.Second
+
+// lockFile locks f, or returns EWOULDBLOCK at once where whoever has the lock lives.
+func lockFile(f *os.File) error {
+	for deadline := time.Now().Add(endingTime); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return err
+		}
+		if pid := lockHolder(f); pid != 0 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			return err
+		}
+	}
 }
 
 // lockHolder is the process that holds the lock of f, 0 if it cannot be told.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -13,10 +15,10 @@ import (
 // A Look is a pinned meter as somebody sees it who does not read it.
 type Look struct {
 	About
-	Reader  int // pid of the process that reads it; 0: nobody, or it cannot be told
-	Read    bool
-	Gone    []string // interfaces that are observed no more, as far as it may be told
-	Handles bpf.Handles
+	Reader     int // pid of the process that reads it; 0: nobody, or it cannot be told
+	Read       bool
+	Interfaces []Interface // as far as it may be told
+	Handles    bpf.Handles
 }
 
 // LookAt looks at the meter that is pinned at path, whoever reads it.
@@ -42,7 +44,7 @@ func LookAt(path string) (*Look, error) {
 	if err := p.checkLayout(); err != nil {
 		return nil, err
 	}
-	look.Gone = p.gone()
+	look.Interfaces = p.interfaces()
 	for i, point := range p.about.Points {
 		look.Handles.Points = append(look.Handles.Points, bpf.Point{Index: uint8(i), Name: point.Name, Ifindex: point.Ifindex})
 	}
@@ -55,21 +57,35 @@ func LookAt(path string) (*Look, error) {
 	return look, nil
 }
 
-// gone lists the interfaces whose links hold nothing. A link opens only to those
-// who may change it.
-func (p *pin) gone() (names []string) {
+// interfaces tells how those under observation are. A link opens only to those who
+// may change it, and a name is known only in the meter's network namespace.
+func (p *pin) interfaces() []Interface {
+	a := &Attachment{hooks: p.about.Hooks, linkNames: p.about.Links}
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err == nil {
+		defer h.Close()
+	}
+	for _, point := range p.about.Points {
+		port := newPort(point.Name, point.Ifindex, point.LinkType, h)
+		if err == nil && p.about.Namespace == namespace() {
+			if dev, err := h.LinkByIndex(point.Ifindex); err == nil {
+				port.now = dev.Attrs().Name
+			}
+		}
+		a.ports = append(a.ports, port)
+	}
 	for _, n := range p.about.Links {
 		l, err := link.LoadPinnedLink(filepath.Join(p.path, n.Pin), nil)
 		if err != nil {
 			continue
 		}
-		index, err := observed(l)
-		if point := p.about.Points[n.Point]; err == nil && index != point.Ifindex {
-			names = append(names, point.Name)
+		if index, err := observed(l); err == nil && index == 0 {
+			gone := &a.ports[n.Point] // whatever has its index now is another
+			gone.state, gone.now = InterfaceGone, gone.name
 		}
 		_ = l.Close()
 	}
-	return names
+	return a.Interfaces()
 }
 
 // Close closes the maps.

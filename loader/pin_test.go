@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +149,63 @@ func TestH6PinsHaveTheirModes(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("modes %v, want %v", got, want)
 	}
+}
+
+// An upgrade pins programs anew, and an adoption may name another group.
+func TestH6PinsAreAGroups(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	for _, c := range []struct{ asked, want int }{{4242, 4242}, {0, 4242}, {4343, 4343}} {
+		o.PinGroup = c.asked
+		_ = attach(t, o, nearName).Close()
+		changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+		entries, err := os.ReadDir(o.Pin)
+		if err != nil || len(entries) < 8 {
+			t.Fatalf("%d entries, %v", len(entries), err)
+		}
+		for _, path := range append([]string{"."}, names(entries)...) {
+			info, err := os.Stat(filepath.Join(o.Pin, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := int(info.Sys().(*syscall.Stat_t).Gid); got != c.want {
+				t.Errorf("asked for %d: %s is of group %d, want %d", c.asked, path, got, c.want)
+			}
+		}
+	}
+}
+
+func names(entries []fs.DirEntry) (all []string) {
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// Whoever was handed a pinned meter reads it until it ends, whatever became of the
+// process that has handed it over.
+func TestAMeterThatWasHandedOverIsInUse(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	a := attach(t, o, nearName)
+	files, err := a.HandOver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loader.Open(o.Pin, loader.AccessRead); !errors.As(err, new(*loader.InUseError)) {
+		t.Errorf("a second reader gets %v", err)
+	}
+	for _, f := range files {
+		_ = f.Close()
+	}
+	b, err := loader.Open(o.Pin, loader.AccessRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = b.Close()
 }
 
 func TestASecondProcessIsRefusedWithThePIDOfTheFirst(t *testing.T) {

@@ -13,10 +13,14 @@ import (
 
 // A port is an interface to observe.
 type port struct {
-	name     string
+	name     string // by which it was attached
 	ifindex  int
 	linkType bpf.LinkType
 	netlink  *netlink.Handle // in the network namespace of the interface
+
+	now     string // what it is called now
+	state   InterfaceState
+	refused string // why it was not attached again, as it was told
 }
 
 // maxPoints is the number of entries in the ledgers map.
@@ -56,7 +60,11 @@ func findPort(h *netlink.Handle, name string) (port, error) {
 	if !ok {
 		return port{}, &LinkTypeError{name, a.EncapType}
 	}
-	return port{name: a.Name, ifindex: a.Index, linkType: lt, netlink: h}, nil
+	return newPort(a.Name, a.Index, lt, h), nil
+}
+
+func newPort(name string, ifindex int, linkType bpf.LinkType, h *netlink.Handle) port {
+	return port{name: name, ifindex: ifindex, linkType: linkType, netlink: h, now: name, state: InterfaceObserved}
 }
 
 // linkTypes tells from the hardware type (ARPHRD_*, in netlink's spelling) what

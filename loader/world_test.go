@@ -21,6 +21,9 @@ import (
 type world struct {
 	t         *testing.T
 	near, far netlink.Link
+	// The namespaces of both ends.
+	here, there netns.NsHandle
+	away        netns.NsHandle // where moveNear has moved the near end
 	// Raw sockets of both ends, to send frames by.
 	nearSocket, farSocket int
 	farNetlink            *netlink.Handle
@@ -69,50 +72,67 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	newNamespace(t)
 	w := &world{t: t}
-	here, err := netns.Get()
-	if err != nil {
+	var err error
+	if w.here, err = netns.Get(); err != nil {
 		t.Fatal(err)
 	}
-	there, err := netns.New()
-	if err != nil {
+	if w.there, err = netns.New(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = there.Close(); _ = here.Close() })
-	if err := netns.Set(here); err != nil {
-		t.Fatal(err)
-	}
-	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nearName}, PeerName: farName, PeerNamespace: netlink.NsFd(there)}
-	if err := netlink.LinkAdd(veth); err != nil {
-		t.Fatal(err)
-	}
-	if err := netns.Set(there); err != nil {
-		t.Fatal(err)
-	}
-	w.far = up(t, farName)
-	w.farSocket = rawSocket(t, w.far)
+	t.Cleanup(func() { _ = w.there.Close(); _ = w.here.Close() })
 	if w.farNetlink, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.farNetlink.Close)
-	if err := netns.Set(here); err != nil {
-		t.Fatal(err)
-	}
-	w.near = up(t, nearName)
-	w.nearSocket = rawSocket(t, w.near)
-	w.waitForCarrier(nearName)
+	w.enter(w.here)
+	w.connect()
 	return w
 }
 
+func (w *world) enter(ns netns.NsHandle) {
+	w.t.Helper()
+	if err := netns.Set(ns); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// connect makes the pair, and sockets at both ends.
+func (w *world) connect() {
+	w.t.Helper()
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: nearName}, PeerName: farName, PeerNamespace: netlink.NsFd(w.there)}
+	if err := netlink.LinkAdd(veth); err != nil {
+		w.t.Fatal(err)
+	}
+	w.enter(w.there)
+	w.far = up(w.t, farName)
+	w.farSocket = rawSocket(w.t, w.far)
+	w.enter(w.here)
+	w.near = up(w.t, nearName)
+	w.nearSocket = rawSocket(w.t, w.near)
+	w.waitForCarrier(nearName)
+}
+
+// waitForCarrier waits until both ends take frames. An end without a carrier drops
+// what is sent by it without a word.
 func (w *world) waitForCarrier(name string) {
 	w.t.Helper()
-	for range 200 {
-		dev, err := netlink.LinkByName(name)
-		if err == nil && dev.Attrs().OperState == netlink.OperUp {
+	for range 1000 {
+		near, err := netlink.LinkByName(name)
+		if err == nil && near.Attrs().OperState == netlink.OperUp && w.farHasCarrier() {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	w.t.Fatal("the veth pair did not come up")
+}
+
+// farHasCarrier is true of a world whose far end takes no part.
+func (w *world) farHasCarrier() bool {
+	if w.farNetlink == nil {
+		return true
+	}
+	far, err := w.farNetlink.LinkByName(farName)
+	return err == nil && far.Attrs().OperState == netlink.OperUp
 }
 
 func (w *world) setFarMTU(mtu int) {

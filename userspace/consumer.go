@@ -43,6 +43,10 @@ type Consumer struct {
 
 	left bool // its end leaves the meter running
 
+	pointEnds chan pointEnd
+	ending    []pointEnd    // not closed yet
+	over      chan struct{} // closed when the iteration has come to its end
+
 	mu        sync.Mutex
 	published Ledger
 	brokenOff bool
@@ -60,7 +64,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		return nil, errors.New("read a running meter: its handles are incomplete: take them from loader.Attachment.Handles")
 	}
 	c := &Consumer{handles: h, options: o, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: newHeldParts()}
+		held: newHeldParts(), pointEnds: make(chan pointEnd), over: make(chan struct{})}
 	if o.confirm {
 		if err := c.adopt(); err != nil {
 			return nil, err
@@ -117,6 +121,7 @@ const (
 // WithConfirmation and without WithDetach. Flows may be called once.
 func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 	return func(yield func(*Flow, error) bool) {
+		defer close(c.over)
 		c.yield = yield
 		err := c.run(ctx)
 		c.publish()
@@ -150,6 +155,9 @@ func (c *Consumer) run(ctx context.Context) error {
 // tend does what is due between two polls. That samples cannot be stopped costs
 // samples only: it is told at the end, and not tried again.
 func (c *Consumer) tend() error {
+	if err := c.tendPoints(); err != nil {
+		return err
+	}
 	if c.sweeper.due() {
 		if err := c.sweep(c.sweeper.mode(c.tableFull)); err != nil {
 			return err
@@ -267,7 +275,11 @@ func (c *Consumer) read() (n int, err error) {
 }
 
 func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
-	if err := c.sweeper.run(mode); err != nil {
+	return c.sweepFor(bpf.Sweep{Mode: uint32(mode)})
+}
+
+func (c *Consumer) sweepFor(what bpf.Sweep) error {
+	if err := c.sweeper.run(what); err != nil {
 		return err
 	}
 	c.overflow.advance(c.sweeper.last.NowNs)

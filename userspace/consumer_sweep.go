@@ -56,8 +56,8 @@ func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
 }
 
 // run sweeps once and learns the programs' time.
-func (s *sweeper) run(mode bpf.WeirSweepMode) error {
-	in := bpf.Sweep{Mode: uint32(mode), PressureNs: uint64(s.pressure)}
+func (s *sweeper) run(in bpf.Sweep) error {
+	in.PressureNs = uint64(s.pressure)
 	out := bpf.Sweep{}
 	start, before := time.Now(), s.clock.monotonic()
 	if err := testRun(s.program, sweepBytes(&in), sweepBytes(&out)); err != nil {
@@ -65,7 +65,7 @@ func (s *sweeper) run(mode bpf.WeirSweepMode) error {
 	}
 	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())
 	s.keep(&out)
-	s.next = start.Add(s.wait(mode, time.Since(start)))
+	s.next = start.Add(s.wait(bpf.WeirSweepMode(in.Mode), time.Since(start)))
 	return nil
 }
 

@@ -258,6 +258,18 @@ func (t *table) drain() {
 	t.handOut()
 }
 
+// closePoint closes and hands out what is of one observation point, as forced.
+func (t *table) closePoint(point uint8) {
+	for i := t.quiet.first(); i != 0; {
+		next := t.quiet.links[i].next
+		if t.entry(i).record.Key.Point == point {
+			t.close(i, bpf.WeirFlowEndReasonEND_FORCED, t.clock)
+		}
+		i = next
+	}
+	t.handOut()
+}
+
 // held adds up what is in records that have not been handed out.
 func (t *table) held() (c Count) {
 	for i := t.quiet.first(); i != 0; i = t.quiet.links[i].next {

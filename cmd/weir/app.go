@@ -15,6 +15,7 @@ import (
 // code.
 func run(env *environment, args []string) int {
 	app := newApp(env)
+	env.args = args
 	args, err := flagsFirst(app, args)
 	if err == nil {
 		err = app.RunContext(context.Background(), append([]string{app.Name}, args...))

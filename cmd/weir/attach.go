@@ -13,6 +13,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/loader/filter"
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -22,6 +23,9 @@ type attachSettings struct {
 	hook      choice
 	mode      choice
 	duration  span
+
+	exitOnGone bool
+	control    string // path of the control socket, empty for none
 }
 
 func attachCommand(env *environment) *cli.Command {
@@ -39,14 +43,19 @@ func attachCommand(env *environment) *cli.Command {
 		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends;\n" +
 			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
 			"Needs root, or CAP_BPF and CAP_NET_ADMIN; with CAP_PERFMON a packet costs half.",
-		Flags: append(append(s.flags(), a.flags()...), pinFlag(s,
-			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to")),
+		Flags: slices.Concat(s.flags(), a.flags(s), s.sandboxFlags(), []cli.Flag{pinFlag(s,
+			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to"),
+			&cli.GenericFlag{Name: "pin-group", Value: &s.pinGroup, Category: categoryAttachment,
+				Usage: "let `GROUP` read the pinned meter (weir consume), by name or number"}}),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err
 			}
 			if !c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("name an interface")}
+			}
+			if c.IsSet("pin-group") && s.pin == "" {
+				return &usageError{c.Command.Name, errors.New("--pin-group means nothing without --pin")}
 			}
 			if a.hook.picked == "tcx" && c.IsSet("xdp-mode") {
 				return &usageError{c.Command.Name, errors.New("--xdp-mode means nothing with --hook tcx")}
@@ -58,7 +67,7 @@ func attachCommand(env *environment) *cli.Command {
 
 const categoryAttachment = "Attachment"
 
-func (a *attachSettings) flags() []cli.Flag {
+func (a *attachSettings) flags(s *settings) []cli.Flag {
 	return []cli.Flag{
 		&cli.GenericFlag{Name: "direction", Value: &a.direction, Category: categoryAttachment,
 			Usage: "meter `WHICH` packets: in (received), out (sent) or both"},
@@ -68,6 +77,10 @@ func (a *attachSettings) flags() []cli.Flag {
 			Usage: "run XDP in `MODE`: auto (native where the driver can, else generic with a warning), native or generic"},
 		&cli.GenericFlag{Name: "duration", Value: &a.duration, Category: categoryAttachment,
 			Usage: "end after `DURATION` (default: when interrupted)"},
+		exitOnGoneFlag(&a.exitOnGone),
+		&cli.BoolFlag{Name: "append", Destination: &s.resume, Category: categoryOutput,
+			Usage: "go on with output files that exist, rather than replace them"},
+		controlFlag(&a.control, "answer weir status --control at `PATH`, a socket to be"),
 	}
 }
 
@@ -78,6 +91,7 @@ func (a *attachSettings) loaderOptions(s *settings) loader.Options {
 		Hook:      loader.Hook(a.hook.picked),
 		XDPMode:   loader.XDPMode(a.mode.picked),
 		Pin:       s.pin,
+		PinGroup:  s.pinGroup.id,
 	}
 	if s.filter != "" {
 		o.Filter = func(linkType int) ([]netbpf.RawInstruction, error) { return filter.Compile(s.filter, linkType) }
@@ -86,10 +100,20 @@ func (a *attachSettings) loaderOptions(s *settings) loader.Options {
 }
 
 func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (err error) {
+	if env.handed != nil {
+		return a.meter(c.Context, env, s, env.handed, env.handed.control, env.handed.service())
+	}
 	if s.filter != "" {
 		if _, err := filter.Compile(s.filter, int(bpf.WeirLinkTypeLINK_ETHERNET)); err != nil {
 			return &usageError{c.Command.Name, err}
 		}
+	}
+	var control *control
+	if a.control != "" {
+		if control, err = listenControl(a.control); err != nil {
+			return err
+		}
+		defer func() { err = worst(err, control.close()) }()
 	}
 	attachment, err := loader.Attach(c.Args().Slice(), a.loaderOptions(s))
 	if err != nil {
@@ -100,20 +124,32 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 	for _, warning := range attachment.Warnings() {
 		say.always("warning: %s", warning)
 	}
+	service := newService(say)
+	if !s.noSandbox {
+		return watchFor(env, s, attachment, s.pin == "", control, service)
+	}
+	warnWithoutSandbox(s, say)
+	return a.meter(c.Context, env, s, attachment, control, service)
+}
+
+// meter reads a meter that is attached.
+func (a *attachSettings) meter(ctx context.Context, env *environment, s *settings, m attached, control *control, service *service) error {
 	r, err := newMeterRun(env, s)
 	if err != nil {
 		return err
 	}
-	r.duration = a.duration.d
+	r.duration, r.control = a.duration.d, control
+	r.service = service
+	r.watch = newWatch(r.say, a.exitOnGone, service)
 	if s.pin != "" {
-		return r.follow(c.Context, attachment)
+		return r.follow(ctx, m)
 	}
-	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(attachment, l) }
-	return r.observe(c.Context, attachment, userspace.WithDetach(attachment.Detach))
+	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(m, l) }
+	return r.observe(ctx, m, userspace.WithDetach(m.Detach))
 }
 
 // observe runs a meter that is attached.
-func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...userspace.Option) (err error) {
+func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Option) (err error) {
 	options, err := r.options(ctx, true)
 	if err != nil {
 		r.close()
@@ -128,17 +164,46 @@ func (r *meterRun) observe(ctx context.Context, a *loader.Attachment, more ...us
 	if r.pinned != nil {
 		r.pinned.consumer = consumer
 	}
+	if r.env.handed != nil && r.worker == nil {
+		if err := r.env.confine(r.settings, sandbox.ConsumerCalls(false, false)); err != nil { // it starts nothing
+			r.close()
+			return err
+		}
+	}
 	if !r.ending {
 		r.say.note("metering %s", strings.Join(a.Hooks(), ", "))
 	}
 	r.meter(consumer)
+	stop, err := r.look(a, consumer)
+	if err != nil {
+		r.close()
+		return err
+	}
+	defer func() { err = worst(err, stop()) }()
 	return r.run(ctx)
+}
+
+// look has the interfaces watched and questions answered, until stop is called.
+func (r *meterRun) look(a attached, c *userspace.Consumer) (stop func() error, err error) {
+	if r.control != nil {
+		answer, err := r.answerer(a)
+		if err != nil {
+			return nil, err
+		}
+		r.control.serve(answer)
+	}
+	r.service.ready()
+	unwatch := func() {}
+	if r.watch != nil {
+		unwatch = r.watch.start(a, c)
+	}
+	return func() error { unwatch(); return r.control.close() }, nil
 }
 
 // countInterfaces enters what the interfaces counted. It must agree with what
 // was observed where frames are seen as the driver has them; elsewhere the
 // kernel has merged or not yet cut them, and a difference is only told.
-func (r *meterRun) countInterfaces(a *loader.Attachment, l *userspace.Ledger) error {
+func (r *meterRun) countInterfaces(a attached, l *userspace.Ledger) error {
 	low, high, err := a.Counters()
 	if err != nil {
 		r.say.note("ledger line L1 is not checked: %v", err)

@@ -4,13 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/loader/filter"
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 func doctorCommand(env *environment) *cli.Command {
@@ -28,7 +31,7 @@ func doctorCommand(env *environment) *cli.Command {
 			if c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
 			}
-			checks := append(loader.Probe(), checkNDPI(), checkFilters())
+			checks := append(loader.Probe(), checkSandbox(), checkNDPI(), checkFilters())
 			print := printChecks
 			if format.picked == "json" {
 				print = func(w io.Writer, checks []loader.Check) error { return printJSON(w, checks) }
@@ -42,6 +45,29 @@ func doctorCommand(env *environment) *cli.Command {
 			return nil
 		},
 	}
+}
+
+// checkSandbox is always in order: without it weir does as much, and so does whoever
+// takes it over.
+func checkSandbox() loader.Check {
+	c := loader.Check{Name: "sandbox", OK: true}
+	var has, lacks, advice []string
+	note := func(there bool, name, missing string) {
+		if there {
+			has = append(has, name)
+		} else {
+			lacks, advice = append(lacks, name), append(advice, missing)
+		}
+	}
+	abi := sandbox.LandlockABI()
+	note(abi > 0, fmt.Sprintf("Landlock (ABI %d)", abi), "a kernel with Landlock (5.13, and lsm=landlock,… where it is not on) keeps the consumer to the directories of its outputs")
+	note(sandbox.SeccompFilters(), "seccomp", "a kernel with CONFIG_SECCOMP_FILTER keeps it to the system calls that it needs")
+	note(sandbox.MayBecomeOthers() || os.Geteuid() != 0, "a user without privileges", "CAP_SETUID and CAP_SETGID let it be another user than root")
+	c.Detail, c.Advice = strings.Join(has, ", "), strings.Join(advice, "; ")
+	if len(lacks) > 0 {
+		c.Detail = strings.TrimPrefix(c.Detail+"; without "+strings.Join(lacks, ", "), "; ")
+	}
+	return c
 }
 
 func checkNDPI() loader.Check {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 // An environment is what a command has of the world around it, so that a test
@@ -18,6 +20,20 @@ type environment struct {
 	after    func(time.Duration) <-chan time.Time
 	signals  <-chan os.Signal // SIGINT and SIGTERM
 	hangups  <-chan os.Signal // SIGHUP
+	args     []string         // of the command line
+	// limit takes system calls from the process, for ever; nil leaves it all.
+	limit func(*sandbox.Calls) error
+	// handed is the meter that another process has attached for this one, if one has.
+	handed *handedMeter
+}
+
+// confine takes the system calls that are not on the list from a process that is to
+// run in a sandbox.
+func (env *environment) confine(s *settings, calls *sandbox.Calls) error {
+	if env.limit == nil || s.noSandbox {
+		return nil
+	}
+	return env.limit(calls)
 }
 
 // A verbosity is how much is said on stderr. Errors always are.

@@ -9,23 +9,16 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 func main() {
 	// A reader that leaves, as head does, is reported by the write; it is no
 	// reason to die with a program attached and the ledger unsaid.
 	signal.Ignore(unix.SIGPIPE)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
-	// Where a terminal is to hang up, its SIGHUP ends the run like the others; a
-	// service has none, and is asked to reopen its files.
-	hangups := make(chan os.Signal, 1)
-	if isTerminal(os.Stdin) || isTerminal(os.Stdout) || isTerminal(os.Stderr) {
-		signal.Notify(signals, unix.SIGHUP)
-	} else {
-		signal.Notify(hangups, unix.SIGHUP)
-	}
-	os.Exit(run(&environment{
+	signals, hangups := make(chan os.Signal, 4), make(chan os.Signal, 1)
+	env := &environment{
 		stdin:    os.Stdin,
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
@@ -33,7 +26,33 @@ func main() {
 		after:    time.After,
 		signals:  signals,
 		hangups:  hangups,
-	}, os.Args[1:]))
+		limit:    (*sandbox.Calls).Limit,
+	}
+	args := os.Args[1:]
+	if len(args) > 0 && args[0] == consumerCommand {
+		os.Exit(consume(env, args[1:], signals, hangups))
+	}
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
+	// Where a terminal is to hang up, its SIGHUP ends the run like the others; a
+	// service has none, and is asked to reopen its files.
+	if isTerminal(os.Stdin) || isTerminal(os.Stdout) || isTerminal(os.Stderr) {
+		signal.Notify(signals, unix.SIGHUP)
+	} else {
+		signal.Notify(hangups, unix.SIGHUP)
+	}
+	os.Exit(run(env, args))
+}
+
+// consume is the process that reads a meter on behalf of the one that has attached
+// it.
+func consume(env *environment, args []string, signals, hangups chan<- os.Signal) int {
+	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP) // they come over the lifeline
+	var err error
+	if env.handed, err = takeOver(signals, hangups); err != nil {
+		speaker{to: env.stderr}.always("%s", oneLine(err))
+		return exitUsage
+	}
+	return run(env, args)
 }
 
 func isTerminal(stream any) bool {

@@ -18,6 +18,11 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == worker.Command:
 		os.Exit(worker.Main())
+	case len(os.Args) > 1 && os.Args[1] == consumerCommand:
+		if names := os.Getenv(asTakenOver); names != "" {
+			takenOver(names)
+		}
+		main()
 	case os.Getenv(asWeir) != "":
 		os.Unsetenv(asWeir)
 		main()

@@ -40,6 +40,10 @@ type meterRun struct {
 	before userspace.Count // delivered when the run began
 	// nicIsExact: what the interfaces counted beyond what was observed is lost.
 	nicIsExact bool
+	// What a run of attach has besides; nil in others.
+	watch   *watch
+	control *control
+	service *service
 
 	summary summary.Summary
 	errs    []error // of the source
@@ -49,7 +53,7 @@ type meterRun struct {
 func newMeterRun(env *environment, s *settings) (*meterRun, error) {
 	r := &meterRun{env: env, settings: s, say: speaker{env.stderr, s.level}}
 	var err error
-	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say, s.pin != "")
+	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say, s.resume || s.pin != "")
 	return r, err
 }
 
@@ -62,7 +66,7 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 	}
 	o := dpi.Options{
 		Dissections: r.settings.dissections.n, Details: r.settings.full(), Files: r.settings.files,
-		MaxFlows: r.settings.l7Flows.n, Lossy: live,
+		MaxFlows: r.settings.l7Flows.n, Lossy: live, Unconfined: r.settings.noSandbox,
 	}
 	if r.labels = newLabels(r.outputs, live); r.labels != nil {
 		o.Classified = r.labels.take
@@ -144,13 +148,15 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		elapsed = r.env.after(r.duration)
 	}
 	gone := r.outputs.gone
+	interfacesGone := r.watch.ended()
 	signals := 0
 	for {
 		select {
 		case <-done:
 			return nil
-		case <-ticker.C:
+		case now := <-ticker.C:
 			r.flush()
+			r.service.alive(now)
 			continue
 		case <-r.env.hangups:
 			r.outputs.reopen()
@@ -158,12 +164,15 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		case <-elapsed:
 		case <-gone:
 			gone = nil
+		case <-interfacesGone:
+			interfacesGone = nil
 		case <-r.env.signals:
 			if signals++; signals > 1 {
 				return r.abandon()
 			}
 			r.say.note("ending in order; once more to leave at once")
 		}
+		r.service.stopping()
 		drain()
 	}
 }

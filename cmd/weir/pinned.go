@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -85,12 +86,17 @@ func needPin(c *cli.Context, s *settings) error {
 }
 
 // follow reads a pinned meter, which goes on without it.
-func (r *meterRun) follow(ctx context.Context, a *loader.Attachment) error {
+func (r *meterRun) follow(ctx context.Context, a attached) error {
 	if a.Adopted() {
 		r.say.note("adopted the meter at %s, attached %s", r.settings.pin, a.Pinned().Attached.Format("2006-01-02 15:04:05"))
 	}
 	r.pinned = &pinnedRun{}
 	r.finish = func(l *userspace.Ledger) error {
+		if r.watch.isOver() {
+			r.say.note("no interface is left; once one has returned, weir attach --pin %s INTERFACE... goes on, weir detach --pin %s ends the meter",
+				r.settings.pin, r.settings.pin)
+			return nil
+		}
 		r.say.note("metering goes on: %d packets are in flows that are open; weir attach --pin %s INTERFACE... or weir consume goes on reading, weir detach --pin %s ends it",
 			l.Open.Packets, r.settings.pin, r.settings.pin)
 		return nil
@@ -107,14 +113,14 @@ func consumeCommand(env *environment) *cli.Command {
 		UsageText: "weir consume [OPTIONS] --pin DIR",
 		Description: "Reads what weir attach --pin has started, by its options, until it is interrupted; metering goes on.\n" +
 			"Needs no privilege but to read DIR. One process at a time reads a meter.",
-		Flags: append(append(s.labelFlags(), s.outputFlags()...), pinFlag(s, "read the meter in `DIR`; outputs are appended to"),
+		Flags: append(slices.Concat(s.labelFlags(), s.outputFlags(), s.sandboxFlags()), pinFlag(s, "read the meter in `DIR`; outputs are appended to"),
 			&cli.GenericFlag{Name: "duration", Value: &duration, Category: categoryAttachment,
 				Usage: "end after `DURATION` (default: when interrupted)"}),
 		Action: func(c *cli.Context) error {
 			if err := errors.Join(s.readOutput(c), needPin(c, s)); err != nil {
 				return err
 			}
-			return openPinned(c, env, s, loader.AccessRead, func(r *meterRun, a *loader.Attachment) error {
+			return openPinned(c, env, s, loader.AccessRead, func(r *meterRun, a attached) error {
 				r.duration = duration.d
 				return r.follow(c.Context, a)
 			})
@@ -122,12 +128,23 @@ func consumeCommand(env *environment) *cli.Command {
 	}
 }
 
-func openPinned(c *cli.Context, env *environment, s *settings, access loader.Access, do func(*meterRun, *loader.Attachment) error) (err error) {
+func openPinned(c *cli.Context, env *environment, s *settings, access loader.Access, do func(*meterRun, attached) error) (err error) {
+	if env.handed != nil {
+		return readPinned(c, env, s, env.handed, do)
+	}
 	a, err := loader.Open(s.pin, access)
 	if err != nil {
 		return err
 	}
 	defer func() { err = worst(err, a.Close()) }()
+	if !s.noSandbox {
+		return keepFor(env, s, a, access == loader.AccessOwner)
+	}
+	warnWithoutSandbox(s, speaker{env.stderr, s.level})
+	return readPinned(c, env, s, a, do)
+}
+
+func readPinned(c *cli.Context, env *environment, s *settings, a attached, do func(*meterRun, attached) error) error {
 	s.follow(userspace.Config(a.Pinned().Config))
 	if err := s.checkLabels(c.Command.Name); err != nil {
 		return err
@@ -147,7 +164,7 @@ func detachCommand(env *environment) *cli.Command {
 		UsageText: "weir detach [OPTIONS] --pin DIR",
 		Description: "Detaches, closes what is open, writes the flows, and removes the pins once they are written.\n" +
 			"Needs the privilege that weir attach needs.",
-		Flags: append(append(s.labelFlags(), s.outputFlags()...), pinFlag(s, "end the meter in `DIR`; outputs are appended to"),
+		Flags: append(slices.Concat(s.labelFlags(), s.outputFlags(), s.sandboxFlags()), pinFlag(s, "end the meter in `DIR`; outputs are appended to"),
 			&cli.BoolFlag{Name: "discard", Category: categoryAttachment,
 				Usage: "give up what the meter holds, as of another build of weir"}),
 		Action: func(c *cli.Context) error {
@@ -157,7 +174,7 @@ func detachCommand(env *environment) *cli.Command {
 			if c.Bool("discard") {
 				return loader.Discard(s.pin)
 			}
-			return openPinned(c, env, s, loader.AccessOwner, func(r *meterRun, a *loader.Attachment) error {
+			return openPinned(c, env, s, loader.AccessOwner, func(r *meterRun, a attached) error {
 				return r.detach(c.Context, a)
 			})
 		},
@@ -165,7 +182,7 @@ func detachCommand(env *environment) *cli.Command {
 }
 
 // detach ends a pinned meter. Its pins stay while a flow of it is not written.
-func (r *meterRun) detach(ctx context.Context, a *loader.Attachment) error {
+func (r *meterRun) detach(ctx context.Context, a attached) error {
 	r.pinned, r.ending = &pinnedRun{}, true
 	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(a, l) }
 	err := r.observe(ctx, a, userspace.WithConfirmation(), userspace.WithDetach(a.Detach))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/sink"
 )
@@ -22,7 +23,7 @@ func replayCommand(env *environment) *cli.Command {
 		Description: "Reads pcap and pcapng, plain or compressed with gzip or zstd; - is standard input.\n" +
 			"Several files are metered in the order given, as if they were one.\n" +
 			"The clock is the packets'. A damaged file ends where the damage begins; the next one goes on.",
-		Flags: s.flags(),
+		Flags: append(s.flags(), s.noSandboxFlag()),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
 				return err
@@ -64,6 +65,10 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 	match, err := in.matcher(s.filter)
 	if err != nil {
 		return &usageError{c.Command.Name, err}
+	}
+	warnWithoutSandbox(s, in.say)
+	if err := env.confine(s, sandbox.ReplayCalls(false)); err != nil {
+		return err
 	}
 	r, err := newMeterRun(env, s)
 	if err != nil {

@@ -37,6 +37,10 @@ type settings struct {
 	tunnels     bool
 	filter      string
 	pin         string // a directory; empty for a meter that ends with the process
+	resume      bool   // output files are gone on with
+	pinGroup    group
+	user        string // of the consumer; empty for whoever will do
+	noSandbox   bool
 	level       verbosity
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,27 @@ func (s *span) Set(text string) error {
 		return fmt.Errorf("want %v or more", s.min)
 	}
 	s.d = d
+	return nil
+}
+
+// A group is one of users.
+type group struct {
+	name string
+	id   int
+}
+
+func (g *group) String() string { return g.name }
+
+func (g *group) Set(name string) error {
+	id := name
+	if found, err := user.LookupGroup(name); err == nil {
+		id = found.Gid
+	}
+	n, err := strconv.ParseUint(id, 10, 31)
+	if err != nil {
+		return fmt.Errorf("want a group of this machine, by name or number")
+	}
+	g.name, g.id = name, int(n)
 	return nil
 }
 

@@ -19,9 +19,6 @@ const ConnFD = 3
 // FilesFD is the descriptor of the first of the user's files.
 const FilesFD = ConnFD + 1
 
-// filesMax is room for what the Go runtime opens of itself.
-const filesMax = 32
-
 // Main is the DPI process: it serves the socket that it was started with until
 // that ends, and returns the exit code.
 func Main() int { return Run(OpenNDPI) }
@@ -40,7 +37,7 @@ func Run(open Opener) int {
 		fmt.Fprintln(os.Stderr, "weir "+Command+": weir runs this command by itself; it is of no use by hand")
 		return 2
 	}
-	if err := Serve(conn, open); err != nil {
+	if err := Serve(conn, confined(open)); err != nil {
 		fmt.Fprintln(os.Stderr, "weir "+Command+":", err)
 		return 1
 	}
@@ -66,19 +63,4 @@ func given(bits uint8) (f ndpi.Files) {
 		}
 	}
 	return f
-}
-
-// confine gives up what a process can give up for all of its threads; the rest
-// went before it was started.
-func confine() error {
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		return fmt.Errorf("forbid core files: %w", err)
-	}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: filesMax, Max: filesMax}); err != nil {
-		return fmt.Errorf("bound open files: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("forbid tracing: %w", err)
-	}
-	return nil
 }

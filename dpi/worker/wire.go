@@ -66,6 +66,8 @@ type Hello struct {
 	// Restarted says that another process went before, which may have had the
 	// first samples of flows that this one hears of.
 	Restarted bool
+	// Unconfined leaves the process the system calls and the memory that it has.
+	Unconfined bool
 }
 
 // An Ack tells how far the process came. All counts are since its start.
@@ -132,7 +134,7 @@ func want(kind Kind, body []byte, n int) error {
 func AppendHello(b []byte, h Hello) []byte {
 	b = appendHeader(b, KindHello, helloLen)
 	b = binary.LittleEndian.AppendUint16(b, Version)
-	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1|truth(h.Labels)<<2)
+	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1|truth(h.Labels)<<2|truth(h.Unconfined)<<3)
 	return append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
 }
 
@@ -144,7 +146,7 @@ func ParseHello(body []byte) (h Hello, err error) {
 	if v := binary.LittleEndian.Uint16(body); v != Version {
 		return h, &ProtocolError{KindHello, fmt.Sprintf("protocol version %d, this is %d", v, Version)}
 	}
-	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, Labels: body[3]&4 != 0,
+	h = Hello{Dissections: body[2], Restarted: body[3]&1 != 0, Details: body[3]&2 != 0, Labels: body[3]&4 != 0, Unconfined: body[3]&8 != 0,
 		MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
 	if h.MaxFlows == 0 {
 		return h, &ProtocolError{KindHello, "a bound of 0 flows"}

@@ -50,9 +50,14 @@ var suites = []suite{
 		{"TestC1DrainOfManyFlows", tooSlow},
 		{"TestAPinnedMeterIsAdoptedWithWhatItMeteredAlone/(TCX|both)", needsTCX},
 		{"TestB11UpgradeMissesNoFrame", needsTCX},
+		{"TestB7InterfaceThatReturnsIsObservedAgain/(TCX|both)", needsTCX},
+		{"TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches", needsTCX},
 		{"TestProbeFindsThisMachineFit", "wants TCX, and a kernel that tells of native XDP before it is tried (6.3)"},
 	}},
 	{dir: "loader/filter"},
+	{dir: "loader/sandbox", leftOut: []leftOut{
+		{"TestUsersAreFoundByNameAndNumber", "wants a list of users"},
+	}},
 	{dir: "tools/flowgen", leftOut: []leftOut{
 		{"TestLiveFramesAllArrive", "wants a receiver as fast as its sender, which two emulated processors of a busy host are not"},
 	}},

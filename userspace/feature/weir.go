@@ -29,7 +29,7 @@ func weirColumns(tunnels bool) []Column {
 			Uint: func(r *Row) uint64 { return r.Record.FlowId }},
 		Column{Field: Field{Name: "flow_part", Type: "u32", Definition: "parts of the same flow before this one"},
 			Uint: func(r *Row) uint64 { return uint64(r.Record.Part) }},
-		Column{Field: Field{Name: "interface", Type: "text", Definition: "interface that the packets were seen on, empty for a file that names none", IPFIX: "interfaceName (82)"},
+		Column{Field: Field{Name: "interface", Type: "text", Definition: "interface that the packets were seen on, by the name that it was attached under; empty for a file that names none", IPFIX: "interfaceName (82)"},
 			Text: func(dst []byte, r *Row) []byte { return append(dst, r.Interface...) }},
 		Column{Field: Field{Name: "community_id", Type: "text", Definition: "Community ID version 1, seed 0, of the flow's addresses, protocol and ports, for ICMP of the first packet's type and code; of later fragments with ports 0"},
 			Text: appendCommunityID},

@@ -1,0 +1,122 @@
+package sandbox
+
+import (
+	"slices"
+
+	"github.com/elastic/go-seccomp-bpf"
+	"golang.org/x/sys/unix"
+)
+
+// Go's runtime and the C library make these on their own account, and reading and
+// writing descriptors that a process has.
+var runtimeCalls = []string{
+	"brk", "clock_getres", "clock_gettime", "clock_nanosleep", "close", "epoll_create1", "epoll_ctl", "epoll_pwait", "epoll_pwait2",
+	"epoll_wait", "eventfd2", "exit", "exit_group", "fstat", "futex", "getegid", "geteuid", "getgid", "getpid", "getppid",
+	"getrandom", "getrusage", "gettid", "gettimeofday", "getuid", "madvise", "membarrier", "mincore", "munmap", "mremap",
+	"nanosleep", "poll", "ppoll", "pread64", "pwrite64", "read", "readv", "restart_syscall", "rseq", "rt_sigaction",
+	"rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sched_getaffinity", "sched_yield", "set_robust_list",
+	"set_tid_address", "shutdown", "sigaltstack", "time", "uname", "write", "writev",
+}
+
+// To open and start things; which ones, the file rules say.
+var openCalls = []string{
+	"access", "arch_prctl", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fcntl", "fdatasync", "fsync", "ftruncate",
+	"getcwd", "getdents64", "lseek", "memfd_create", "mmap", "mprotect", "newfstatat", "open", "openat", "pipe", "pipe2",
+	"readlink", "readlinkat", "rename", "renameat", "renameat2", "stat", "lstat", "statx", "unlink", "unlinkat",
+}
+
+// To start the process for nDPI, confine it further, and end it.
+var startCalls = []string{
+	"capget", "capset", "clone", "execve", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self",
+	"pidfd_open", "pidfd_send_signal", "vfork", "wait4", "waitid",
+}
+
+// To become another user, for the process for nDPI.
+var userCalls = []string{"setgroups", "setresgid", "setresuid"}
+
+// To talk over sockets that a process has.
+var socketCalls = []string{
+	"accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "sendmsg", "sendto", "socketpair",
+}
+
+// To make sockets, for outputs over a network.
+var networkCalls = []string{"bind", "connect", "setsockopt"}
+
+// What is made only by who has taken a process over.
+var fatalCalls = []string{
+	"add_key", "execveat", "init_module", "io_uring_setup", "kexec_load", "keyctl", "mount", "open_by_handle_at",
+	"perf_event_open", "pivot_root", "process_vm_readv", "process_vm_writev", "ptrace", "setns", "unshare", "userfaultfd",
+}
+
+// bpfCommands are those on descriptors that a process has; none makes or finds an
+// object.
+var bpfCommands = []uint64{
+	unix.BPF_MAP_LOOKUP_ELEM, unix.BPF_MAP_UPDATE_ELEM, unix.BPF_MAP_GET_NEXT_KEY, unix.BPF_PROG_TEST_RUN, unix.BPF_OBJ_GET_INFO_BY_FD,
+}
+
+// prctlOptions name memory and threads, and take away from the thread.
+var prctlOptions = []uint64{
+	unix.PR_SET_NAME, unix.PR_SET_VMA, unix.PR_SET_PDEATHSIG, unix.PR_SET_DUMPABLE, unix.PR_SET_NO_NEW_PRIVS, unix.PR_GET_SECCOMP,
+	unix.PR_CAPBSET_DROP, unix.PR_CAP_AMBIENT,
+}
+
+// terminalRequests ask, where others would type into the terminal.
+var terminalRequests = []uint64{unix.TCGETS, unix.TIOCGWINSZ}
+
+// ConsumerCalls are for a process that reads a meter and writes flows. With workers
+// it may start processes as well, with network make sockets.
+func ConsumerCalls(workers, network bool) *Calls {
+	c := &Calls{always: slices.Concat(runtimeCalls, openCalls, socketCalls, []string{"seccomp"}), fatal: fatalCalls}
+	c.when = slices.Concat(
+		either("bpf", 0, bpfCommands...),
+		either("prctl", 0, prctlOptions...),
+		either("prlimit64", 0, 0), // its own
+		either("ioctl", 1, terminalRequests...),
+	)
+	switch {
+	case workers:
+		c.always = slices.Concat(c.always, startCalls, []string{"kill", "tgkill"})
+	default:
+		c.when = slices.Concat(c.when, either("kill", 0, own()), either("tgkill", 0, own()),
+			[]call{bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD)})
+	}
+	if network {
+		c.always = slices.Concat(c.always, networkCalls)
+		c.when = append(c.when, either("socket", 0, unix.AF_INET, unix.AF_INET6, unix.AF_UNIX)...)
+	}
+	return c
+}
+
+// ReplayCalls are for a process that reads files and writes flows, and may start
+// processes that are another user's.
+func ReplayCalls(network bool) *Calls {
+	c := ConsumerCalls(true, network)
+	c.always = slices.Concat(c.always, userCalls)
+	c.when = slices.DeleteFunc(c.when, func(w call) bool { return w.name == "bpf" })
+	c.fatal = slices.Concat(c.fatal, []string{"bpf"})
+	return c
+}
+
+// WorkerCalls are for a process that has opened all that it needs, and reads
+// hostile octets in C from then on: it reads and writes what is open, and takes
+// private memory.
+func WorkerCalls() *Calls {
+	return &Calls{
+		always: runtimeCalls,
+		when: slices.Concat(
+			either("prctl", 0, unix.PR_SET_NAME, unix.PR_SET_VMA),
+			either("kill", 0, own()), either("tgkill", 0, own()),
+			either("prlimit64", 2, 0), // to ask for a limit
+			[]call{
+				bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD),
+				bits("mprotect", 2, seccomp.BitsNotSet, unix.PROT_EXEC),
+				{"mmap", []seccomp.Condition{
+					{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC},
+					// Shared memory counts towards no limit of the process.
+					{Argument: 3, Operation: seccomp.BitsNotSet, Value: unix.MAP_SHARED},
+				}},
+			},
+		),
+		fatal: slices.Concat(fatalCalls, []string{"execve", "socket", "connect", "bpf", "fork", "vfork"}),
+	}
+}

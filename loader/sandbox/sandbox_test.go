@@ -1,0 +1,290 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/elastic/go-seccomp-bpf"
+	"github.com/elastic/go-seccomp-bpf/arch"
+	"golang.org/x/sys/unix"
+)
+
+const asLimited = "WEIR_TEST_LIMITED"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asLimited) != "" {
+		limited()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// confined runs do on a thread that is confined, and thrown away.
+func confined(t *testing.T, c *Confinement, do func()) (missing []string) {
+	t.Helper()
+	done := make(chan error)
+	Thread(func() {
+		var err error
+		if missing, err = c.Enter(); err == nil {
+			do()
+		}
+		done <- err
+	})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return missing
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("giving up privileges needs some: run as root")
+	}
+}
+
+func TestAConfinedThreadHasNothingLeft(t *testing.T) {
+	needRoot(t)
+	var status []byte
+	confined(t, &Confinement{User: &User{Name: "somebody", UID: 4242, GID: 4343, Groups: []int{4444}}}, func() {
+		status, _ = os.ReadFile("/proc/thread-self/status")
+	})
+	for _, want := range []string{
+		"Uid:\t4242\t4242\t4242\t4242\n", "Gid:\t4343\t4343\t4343\t4343\n", "Groups:\t4444 \n", "NoNewPrivs:\t1\n",
+		"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "CapAmb:\t0000000000000000\n",
+	} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("no %q in:\n%s", want, status)
+		}
+	}
+	if !MayBecomeOthers() {
+		t.Error("another thread has lost its privileges")
+	}
+}
+
+// However many threads there are and whichever is free, the first stays as it is.
+func TestTheFirstThreadIsNotConfined(t *testing.T) {
+	for range 200 {
+		confined(t, &Confinement{}, func() {})
+	}
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil || !strings.Contains(string(text), "NoNewPrivs:\t0\n") {
+		t.Errorf("%v, its status:\n%s", err, text)
+	}
+}
+
+func TestFilesAreThoseThatWereGiven(t *testing.T) {
+	dir := t.TempDir()
+	read, create, other := filepath.Join(dir, "read"), filepath.Join(dir, "create"), filepath.Join(dir, "other")
+	for _, d := range []string{read, create, other} {
+		if err := errors.Join(os.Mkdir(d, 0o777), os.WriteFile(filepath.Join(d, "file"), nil, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func(path string, how int) func() error {
+		return func() error {
+			fd, err := unix.Open(path, how|unix.O_CLOEXEC, 0o600)
+			if err == nil {
+				unix.Close(fd)
+			}
+			return err
+		}
+	}
+	for _, c := range []struct {
+		name string
+		act  func() error
+		want error
+	}{
+		{"read where it may", open(read+"/file", unix.O_RDONLY), nil},
+		{"write where it may read", open(read+"/file", unix.O_WRONLY), unix.EACCES},
+		{"make a file where it may read", open(read+"/new", unix.O_WRONLY|unix.O_CREAT), unix.EACCES},
+		{"make a file where it may", open(create+"/new", unix.O_WRONLY|unix.O_CREAT), nil},
+		{"truncate where it may", open(create+"/file", unix.O_WRONLY|unix.O_TRUNC), nil},
+		{"rename where it may", func() error { return unix.Rename(create+"/file", create+"/file.1") }, nil},
+		{"rename to elsewhere", func() error { return unix.Rename(create+"/file", other+"/file.1") }, unix.EACCES},
+		{"make a directory", func() error { return unix.Mkdir(create+"/dir", 0o700) }, unix.EACCES},
+		{"read elsewhere", open(other+"/file", unix.O_RDONLY), unix.EACCES},
+		{"write elsewhere", open(other+"/file", unix.O_WRONLY), unix.EACCES},
+		{"list elsewhere", open(other, unix.O_RDONLY|unix.O_DIRECTORY), unix.EACCES},
+		{"write a device that it may", open(os.DevNull, unix.O_WRONLY), nil},
+		{"write another device", open("/dev/zero", unix.O_WRONLY), unix.EACCES},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := os.WriteFile(filepath.Join(create, "file"), nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			confined(t, &Confinement{Files: &Files{Read: []string{read}, Create: []string{create}, Write: []string{os.DevNull}}},
+				func() { err = c.act() })
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// With the files of Self, and no others, the program starts.
+func TestSelfIsEnoughToStart(t *testing.T) {
+	self, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		want bool
+	}{{"/proc/self/exe", true}, {"/bin/true", false}} {
+		var out []byte
+		var err error
+		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, false)}, func() {
+			out, err = exec.Command(c.path, "-test.run", "^$").CombinedOutput()
+		})
+		if (err == nil) != c.want {
+			t.Errorf("%s: %v, want that it runs: %v: %s", c.path, err, c.want, out)
+		}
+	}
+}
+
+// without has the kernel of a thread deny that it has some system calls.
+func without(t *testing.T, names ...string) {
+	t.Helper()
+	policy := seccomp.Policy{DefaultAction: seccomp.ActionAllow,
+		Syscalls: []seccomp.SyscallGroup{{Action: seccomp.ActionErrno | seccomp.Action(unix.ENOSYS), Names: names}}}
+	if err := seccomp.LoadFilter(seccomp.Filter{NoNewPrivs: true, Policy: policy}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatTheKernelLacksIsLeftOutAndTold(t *testing.T) {
+	for call, want := range map[string]string{"landlock_create_ruleset": "no Landlock", "seccomp": "no seccomp filters"} {
+		done := make(chan struct{})
+		Thread(func() {
+			defer close(done)
+			without(t, call)
+			c := Confinement{Files: &Files{}, Calls: ConsumerCalls(true, false)}
+			missing, err := c.Enter()
+			if err != nil || len(missing) != 1 || !strings.Contains(missing[0], want) {
+				t.Errorf("without %s: %q missing, %v; want %q", call, missing, err, want)
+			}
+		})
+		<-done
+	}
+}
+
+// limited is a process that has limited its calls, all threads of it.
+func limited() {
+	calls := WorkerCalls()
+	if os.Getenv(asLimited) == "consumer" {
+		calls = ConsumerCalls(false, false)
+	}
+	if err := calls.Limit(); err != nil {
+		fmt.Println(err)
+	}
+	results := make(chan string)
+	for _, act := range []func() error{
+		func() error { return os.WriteFile(filepath.Join(os.TempDir(), "no"), nil, 0o600) },
+		func() error { _, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); return err },
+		func() error { return exec.Command("/bin/true").Run() },
+	} {
+		go func() { // on whatever thread
+			runtime.LockOSThread()
+			results <- fmt.Sprint(act())
+		}()
+		fmt.Println(<-results)
+	}
+}
+
+func TestLimitHoldsForAllThreads(t *testing.T) {
+	for kind, want := range map[string][]string{
+		"consumer": {"<nil>", "operation not permitted", "fork/exec /bin/true: operation not permitted", "exit <nil>"},
+		"worker":   {"open " + filepath.Join(os.TempDir(), "no") + ": operation not permitted", "exit signal: bad system call"},
+	} {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), asLimited+"="+kind)
+		out, err := cmd.Output()
+		got := append(strings.Split(strings.TrimSpace(string(out)), "\n"), strings.TrimSuffix(fmt.Sprint("exit ", err), " (core dumped)"))
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", kind, got, want)
+		}
+	}
+	_ = os.Remove(filepath.Join(os.TempDir(), "no"))
+}
+
+// lists are all filters.
+var lists = map[string]*Calls{
+	"consumer": ConsumerCalls(true, false), "consumer without workers": ConsumerCalls(false, false),
+	"consumer with network": ConsumerCalls(true, true), "replay": ReplayCalls(false), "worker": WorkerCalls(),
+}
+
+func TestFiltersAreMadeForBothArchitectures(t *testing.T) {
+	for name, calls := range lists {
+		for _, architecture := range []string{"amd64", "arm64"} {
+			policy, err := calls.policy(architecture)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := len(policy.Syscalls[0].Names); n < 40 {
+				t.Errorf("%s on %s: %d calls, want 40 or more", name, architecture, n)
+			}
+		}
+		policy, err := calls.policy("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		program, err := policy.Assemble()
+		if err != nil || len(program) > 4096 {
+			t.Errorf("%s: %d instructions, %v; want at most 4096", name, len(program), err)
+		}
+	}
+}
+
+// A name that is misspelt would be left out like one that an architecture lacks.
+func TestEveryCallIsOneOfSomeArchitecture(t *testing.T) {
+	for name, calls := range lists {
+		names := slices.Concat(calls.always, calls.fatal)
+		for _, w := range calls.when {
+			names = append(names, w.name)
+		}
+		for _, call := range names {
+			_, onAMD64 := arch.X86_64.SyscallNames[call]
+			_, onARM64 := arch.AARCH64.SyscallNames[call]
+			if !onAMD64 && !onARM64 {
+				t.Errorf("%s: no system call is called %q", name, call)
+			}
+		}
+	}
+}
+
+func TestUsersAreFoundByNameAndNumber(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		uid, gid int
+		found    bool
+	}{{"root", 0, 0, true}, {"0", 0, 0, true}, {"4242", 4242, 4242, true}, {"-1", 0, 0, false}, {"no such user", 0, 0, false}} {
+		u, err := LookUpUser(c.name)
+		if (err == nil) != c.found || err == nil && (u.UID != c.uid || u.GID != c.gid) {
+			t.Errorf("%s is %+v, %v; want %d, %d", c.name, u, err, c.uid, c.gid)
+		}
+	}
+}
+
+func TestAsSeesWhatTheUserMay(t *testing.T) {
+	needRoot(t)
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := func() error { return unix.Access(secret, unix.R_OK) }
+	if err := (&User{Name: "somebody", UID: 4242, GID: 4242}).As(read); !errors.Is(err, unix.EACCES) {
+		t.Errorf("somebody reads root's file: %v", err)
+	}
+	if err := (&User{Name: "root"}).As(read); err != nil {
+		t.Errorf("root without capabilities does not read its own file: %v", err)
+	}
+}
