@@ -25,6 +25,7 @@ type Consumer struct {
 	overflow     *table
 	overflowOpen Count
 	held         heldParts
+	part         bpf.Record // the latest that was metered here
 	joined       bpf.Record // the latest record that was merged
 	points       map[uint8]string
 	sampled      sampledFlows

@@ -59,7 +59,7 @@ func (t *table) allocate() uint32 {
 // two ends of the lists.
 func (t *table) addSlab() {
 	first, end := len(t.slabs)*slabEntries, (len(t.slabs)+1)*slabEntries
-	t.slabs = append(t.slabs, new([slabEntries]entry))
+	t.slabs = append(t.slabs, t.rules.newSlab())
 	t.quiet.grow(end)
 	if t.rules.graceNs > 0 {
 		t.ended.grow(end)
