@@ -128,10 +128,11 @@ func (u *rules) update(c *core, p *bpf.Packet) bool {
 	direction := (p.SrcEnd ^ c.srcEnd) & 1
 	nowUs := p.TimeNs / uint64(time.Microsecond)
 	number := c.packets()
-	regression := p.TimeNs < c.lastNs()
+	lastNs := c.lastNs()
+	regression := p.TimeNs < lastNs
 	var gap uint64
 	if number > 0 {
-		gap = gapSince(max(c.dir[0].lastUs, c.dir[1].lastUs), nowUs)
+		gap = gapSince(lastNs/1000, nowUs)
 	}
 	if number < u.splt {
 		u.vectorsOf(c).set(number, p, gap, direction)
@@ -146,7 +147,7 @@ func (u *rules) update(c *core, p *bpf.Packet) bool {
 		}
 		s.dir[direction].update(&c.dir[direction], p, nowUs)
 	}
-	c.dir[direction].update(p, nowUs)
+	c.dir[direction].update(p)
 	if ip := u.ipOf(c); ip != nil {
 		updateIP(&ip[direction], p, c.dir[direction].packets == 1)
 	}
@@ -192,7 +193,7 @@ func gapRange(least, most *uint32, gap uint64, first bool) {
 	}
 }
 
-func (d *coreDirection) update(p *bpf.Packet, nowUs uint64) {
+func (d *coreDirection) update(p *bpf.Packet) {
 	if d.packets == 0 {
 		d.firstNs = p.TimeNs
 	} else {
@@ -201,13 +202,12 @@ func (d *coreDirection) update(p *bpf.Packet, nowUs uint64) {
 	d.packets++
 	d.octets += uint64(p.Octets)
 	d.lastNs = max(d.lastNs, p.TimeNs)
-	d.lastUs = max(d.lastUs, nowUs)
 }
 
 // update is for a packet that is not counted yet.
 func (d *directionStatistics) update(counted *coreDirection, p *bpf.Packet, nowUs uint64) {
 	if counted.packets > 0 {
-		d.gaps.add(gapSince(counted.lastUs, nowUs), counted.packets == 1)
+		d.gaps.add(gapSince(counted.lastUs(), nowUs), counted.packets == 1)
 	}
 	d.sizeSq += uint64(p.Octets) * uint64(p.Octets)
 	d.sizeMax = max(d.sizeMax, p.Octets)

@@ -225,6 +225,7 @@ func (t *table) compareDue(a, b dueRecord) int {
 // by then, the rest as forced.
 func (t *table) drain() {
 	t.handOut()
+	t.due = slices.Grow(t.due, t.flows)
 	for i := t.quiet.first(); i != 0; i = t.quiet.first() {
 		c := t.entry(i)
 		end, atNs := t.rules.over(c, t.clock), t.clock

@@ -40,8 +40,15 @@ func (o *order) touch(i uint32, clock uint64) {
 	o.add(i, clock)
 }
 
+// grow makes room for entries more. It doubles: what is not used yet of fresh memory
+// is not there yet either, while every move leaves garbage behind.
 func (o *order) grow(entries int) {
-	o.links = append(o.links, make([]link, entries-len(o.links))...)
+	if entries > cap(o.links) {
+		links := make([]link, len(o.links), 2*entries)
+		copy(links, o.links)
+		o.links = links
+	}
+	o.links = o.links[:entries]
 }
 
 // allocate takes an entry from the free ones, after making more if there are

@@ -34,9 +34,11 @@ type core struct {
 	name           uint16 // of the interface, by the meter's numbering
 }
 
+// coreDirection has no last_us: where a division by 1,000 is a multiplication, it
+// is not worth the memory.
 type coreDirection struct {
-	packets, octets         uint64
-	firstNs, lastNs, lastUs uint64
+	packets, octets uint64
+	firstNs, lastNs uint64
 }
 
 // statistics is the part of Config.Statistics.
@@ -144,7 +146,7 @@ func (l *layout) record(r *bpf.Record, c *core) {
 	for i := range c.dir {
 		d := &r.Dir[i]
 		d.Packets, d.Octets = c.dir[i].packets, c.dir[i].octets
-		d.FirstNs, d.LastNs, d.LastUs = c.dir[i].firstNs, c.dir[i].lastNs, c.dir[i].lastUs
+		d.FirstNs, d.LastNs, d.LastUs = c.dir[i].firstNs, c.dir[i].lastNs, c.dir[i].lastUs()
 	}
 	if s := l.statisticsOf(c); s != nil {
 		s.record(r)
@@ -186,3 +188,5 @@ func (c *core) firstNs() uint64 {
 }
 
 func (c *core) lastNs() uint64 { return max(c.dir[0].lastNs, c.dir[1].lastNs) }
+
+func (d *coreDirection) lastUs() uint64 { return d.lastNs / 1000 }
