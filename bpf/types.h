@@ -321,7 +321,10 @@ struct sweep {
 	__u32 closed;      /* out: records closed and sent */
 	__u32 deleted;     /* out: entries deleted */
 	__u32 deferred;    /* out: 1 when the ring was full and the sweep stopped */
-	__u32 pad;
+	__u32 skip;        /* entries to pass over, which runs before have seen; out: those
+			    * that the next one is to */
+	__u32 at;          /* entries come to; 0 */
+	__u32 more;        /* out: 1 when it did not come to the table's end */
 };
 
 /* How far user space has come, kept by the kernel over its end. Everything is of

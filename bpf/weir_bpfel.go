@@ -294,7 +294,9 @@ type WeirSweep struct {
 	Closed      uint32
 	Deleted     uint32
 	Deferred    uint32
-	Pad         uint32
+	Skip        uint32
+	At          uint32
+	More        uint32
 }
 
 type WeirSweepMode uint32
@@ -384,6 +386,7 @@ const (
 	WeirVarCfgSamples              = "cfg_samples"
 	WeirVarCfgSplt                 = "cfg_splt"
 	WeirVarCfgStatistics           = "cfg_statistics"
+	WeirVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirVarExportedAccounting      = "exported_accounting"
@@ -484,6 +487,7 @@ type WeirVariableSpecs struct {
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
+	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -562,6 +566,7 @@ type WeirVariables struct {
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
+	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`

@@ -55,18 +55,38 @@ func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
 	return bpf.WeirSweepModeSWEEP_PRESSURE
 }
 
-// run sweeps once and learns the programs' time.
+// run sweeps the whole table, in as many runs of the program as it takes: none holds
+// a CPU for long.
 func (s *sweeper) run(mode bpf.WeirSweepMode) error {
-	in := bpf.Sweep{Mode: uint32(mode), PressureNs: uint64(s.pressure)}
-	out := bpf.Sweep{}
-	start, before := time.Now(), s.clock.monotonic()
-	if err := testRun(s.program, sweepBytes(&in), sweepBytes(&out)); err != nil {
-		return fmt.Errorf("sweep the flow table: %w", err)
+	start := time.Now()
+	var all bpf.Sweep
+	for more := true; more; {
+		out, err := s.runOnce(mode, all.Skip)
+		if err != nil {
+			return err
+		}
+		out.Open += all.Open
+		out.Closed += all.Closed
+		out.Deleted += all.Deleted
+		out.PacketsOpen += all.PacketsOpen
+		out.OctetsOpen += all.OctetsOpen
+		all, more = out, out.More != 0
 	}
-	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())
-	s.keep(&out)
+	s.keep(&all)
 	s.next = start.Add(s.wait(mode, time.Since(start)))
 	return nil
+}
+
+// runOnce runs the program behind the entries to be skipped, and learns the programs'
+// time.
+func (s *sweeper) runOnce(mode bpf.WeirSweepMode, skip uint32) (out bpf.Sweep, err error) {
+	in := bpf.Sweep{Mode: uint32(mode), PressureNs: uint64(s.pressure), Skip: skip}
+	before := s.clock.monotonic()
+	if err := testRun(s.program, sweepBytes(&in), sweepBytes(&out)); err != nil {
+		return out, fmt.Errorf("sweep the flow table: %w", err)
+	}
+	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())
+	return out, nil
 }
 
 // keep takes a sweep's answer. One that was stopped for want of ring space has
