@@ -151,7 +151,7 @@ func (c *Consumer) run(ctx context.Context) error {
 // tend does what is due between two polls. That samples cannot be stopped costs
 // samples only: it is told at the end, and not tried again.
 func (c *Consumer) tend() error {
-	if c.sweeper.due() {
+	if c.sweeper.due(c.tableFull) {
 		if err := c.sweep(c.sweeper.mode(c.tableFull)); err != nil {
 			return err
 		}
