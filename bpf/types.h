@@ -323,6 +323,11 @@ struct sweep {
 	__u32 deleted;     /* out: entries deleted */
 	__u32 deferred;    /* out: 1 when the ring was full and the sweep stopped */
 	__u32 point;       /* SWEEP_POINT: which */
+	__u32 skip;        /* entries to pass over, which runs before have seen; out: those
+			    * that the next one is to */
+	__u32 at;          /* entries come to; 0 */
+	__u32 more;        /* out: 1 when it did not come to the table's end */
+	__u32 pad;
 };
 
 /* How far user space has come, kept by the kernel over its end. Everything is of

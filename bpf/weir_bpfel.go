@@ -296,6 +296,10 @@ type WeirSweep struct {
 	Deleted     uint32
 	Deferred    uint32
 	Point       uint32
+	Skip        uint32
+	At          uint32
+	More        uint32
+	Pad         uint32
 }
 
 type WeirSweepMode uint32
@@ -386,6 +390,7 @@ const (
 	WeirVarCfgSamples              = "cfg_samples"
 	WeirVarCfgSplt                 = "cfg_splt"
 	WeirVarCfgStatistics           = "cfg_statistics"
+	WeirVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirVarExportedAccounting      = "exported_accounting"
@@ -486,6 +491,7 @@ type WeirVariableSpecs struct {
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
+	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -564,6 +570,7 @@ type WeirVariables struct {
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
+	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`

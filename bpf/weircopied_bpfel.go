@@ -234,6 +234,7 @@ const (
 	WeirCopiedVarCfgSamples              = "cfg_samples"
 	WeirCopiedVarCfgSplt                 = "cfg_splt"
 	WeirCopiedVarCfgStatistics           = "cfg_statistics"
+	WeirCopiedVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirCopiedVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirCopiedVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirCopiedVarExportedAccounting      = "exported_accounting"
@@ -335,6 +336,7 @@ type WeirCopiedVariableSpecs struct {
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
+	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -415,6 +417,7 @@ type WeirCopiedVariables struct {
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
+	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`

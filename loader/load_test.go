@@ -240,6 +240,7 @@ func (f flood) run(t *testing.T) {
 	l := newLoad(t)
 	o := options()
 	o.Config.MaxFlows, o.RingOctets = f.entries, 16<<20
+	countRuns(t)
 	a := attach(t, o, nearName)
 	r := read(t, consumer(t, a, o), func(id generated) bool { return id.v6 })
 	const established = 1000
@@ -257,7 +258,11 @@ func (f flood) run(t *testing.T) {
 		longest = max(longest, time.Since(round))
 	}
 	took, flooded := time.Since(began), l.sent.Packets
-	admitted := l.untilAdmitted(a)
+	admitted := l.untilAdmitted(a, nil)
+	runs := uint64(1 + f.entries/131_072) // of a sweep
+	if most := soak(uint64(4), 2) * runs; admitted.sweeps > most {
+		t.Errorf("new flows are admitted %s after the flood, want %d runs at most", admitted, most)
+	}
 	ledger := r.end(l.sent)
 	// Pressure closes what was quiet for a second: so long must no round have
 	// taken for a flow to be one record.
@@ -278,30 +283,13 @@ func (f flood) run(t *testing.T) {
 		t.Errorf("full %d times, end reasons %v: want both of a full table", ledger.TableFull, ledger.EndReasons)
 	}
 	t.Logf("measured: %s for %.0f s at %.2f M/s into %d entries: %d established flows exact (%d packets each, %d of more than one record), residual 0, "+
-		"table full %d times, %d lost and counted, %d flows ended by reason 5, new flows admitted %.1f s after",
+		"table full %d times, %d lost and counted, %d flows ended by reason 5, new flows admitted %s after",
 		f.name, took.Seconds(), million(flooded, took), f.entries, established, rounds, parted,
-		ledger.TableFull, ledger.Lost.Packets, ledger.EndReasons[bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES], admitted.Seconds())
+		ledger.TableFull, ledger.Lost.Packets, ledger.EndReasons[bpf.WeirFlowEndReasonEND_LACK_OF_RESOURCES], admitted)
 }
 
-// untilAdmitted is how long after a flood new flows find a place again.
-func (l *load) untilAdmitted(a *loader.Attachment) time.Duration {
-	l.t.Helper()
-	g := l.generator(flowgen.MaxFlows, 3)
-	began := time.Now()
-	for time.Since(began) < 10*time.Second {
-		before := tableFull(l.t, a)
-		l.send(g, template(flowgen.UDP6, 78), 100)
-		time.Sleep(20 * time.Millisecond)
-		if tableFull(l.t, a) == before {
-			return time.Since(began)
-		}
-	}
-	l.t.Error("10 s after the flood new flows find no place")
-	return 0
-}
-
-// tableFull is how many packets have found the table full.
-func tableFull(t *testing.T, a *loader.Attachment) (n uint64) {
+// refused is how many packets have found the table full, and the ring as well.
+func refused(t *testing.T, a *loader.Attachment) (full, lost uint64) {
 	t.Helper()
 	for _, p := range a.Handles().Points {
 		var cpus []bpf.LedgerCount
@@ -309,16 +297,18 @@ func tableFull(t *testing.T, a *loader.Attachment) (n uint64) {
 			t.Fatal(err)
 		}
 		for i := range cpus {
-			n += cpus[i].TableFull
+			full += cpus[i].TableFull
+			lost += cpus[i].LostPackets
 		}
 	}
-	return n
+	return full, lost
 }
 
 // Nobody reads the ring while more flows arrive than the table holds.
 func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 	l := newLoad(t)
 	o := options()
+	countRuns(t)
 	a := attach(t, o, nearName)
 	c := consumer(t, a, o)
 	const established, flooding = 1000, 50_000
@@ -332,7 +322,15 @@ func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 		rounds++
 	}
 	took := time.Since(began)
+	// It goes on, and so do the established flows.
 	r := read(t, c, func(id generated) bool { return id.v6 })
+	again := l.untilAdmitted(a, func() {
+		l.send(steady, frame, established)
+		rounds++
+	})
+	if again.took > soak(20*time.Second, 2*time.Second) {
+		t.Errorf("it is steady again only %v after it goes on", again)
+	}
 	ledger := r.end(l.sent)
 	for n := range uint32(established) {
 		got := r.flows[generated{true, 6, n}]
@@ -343,8 +341,8 @@ func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 	if ledger.Lost.Packets == 0 {
 		t.Error("nothing lost: the ring was not full")
 	}
-	t.Logf("measured: not read for %.0f s at %.2f M/s: %d aggregated flows lose 0, %d single packets lost and counted, residual 0",
-		took.Seconds(), million(l.sent.Packets, took), established, ledger.Lost.Packets)
+	t.Logf("measured: not read for %.0f s at %.2f M/s: %d aggregated flows lose 0, %d single packets lost and counted, residual 0; steady again %s after",
+		took.Seconds(), million(l.sent.Packets, took), established, ledger.Lost.Packets, again)
 }
 
 // A drain hands out every flow that is open.

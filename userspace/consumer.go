@@ -25,6 +25,7 @@ type Consumer struct {
 	overflow     *table
 	overflowOpen Count
 	held         heldParts
+	part         bpf.Record // the latest that was metered here
 	joined       bpf.Record // the latest record that was merged
 	points       map[uint8]string
 	sampled      sampledFlows
@@ -158,7 +159,7 @@ func (c *Consumer) tend() error {
 	if err := c.tendPoints(); err != nil {
 		return err
 	}
-	if c.sweeper.due() {
+	if c.sweeper.due(c.tableFull) {
 		if err := c.sweep(c.sweeper.mode(c.tableFull)); err != nil {
 			return err
 		}

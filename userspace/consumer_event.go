@@ -80,11 +80,12 @@ func (c *Consumer) packet(p *bpf.Packet) {
 }
 
 // closeOverflow takes a record that the table of packets metered here has closed.
-func (c *Consumer) closeOverflow(e *entry) bool {
+func (c *Consumer) closeOverflow(e *core) bool {
 	if c.stopped {
 		return false
 	}
-	c.hold(&e.record)
+	c.overflow.rules.record(&c.part, e)
+	c.hold(&c.part)
 	return true
 }
 

@@ -186,9 +186,12 @@ func (c *Consumer) merged(r *bpf.Record) *bpf.Record {
 		c.held.take(p)
 		r = c.mergeWith(r, &p.record)
 	}
-	if i := c.overflow.lookup(&r.Key); i != 0 && c.overflow.rules.continues(r, &c.overflow.entry(i).record) {
-		r = c.mergeWith(r, &c.overflow.entry(i).record)
-		c.overflow.take(i)
+	if i := c.overflow.lookup(&r.Key); i != 0 {
+		c.overflow.rules.record(&c.part, c.overflow.entry(i))
+		if c.overflow.rules.continues(r, &c.part) {
+			r = c.mergeWith(r, &c.part)
+			c.overflow.take(i)
+		}
 	}
 	return r
 }

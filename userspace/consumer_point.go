@@ -37,7 +37,7 @@ func (c *Consumer) EndPoint(ctx context.Context, point uint8) error {
 // tendPoints closes the points that it was asked to close. What found no room in
 // the ring is tried again when the next sweep is due.
 func (c *Consumer) tendPoints() error {
-	due := c.sweeper.due()
+	due := c.sweeper.due(c.tableFull)
 	select {
 	case e := <-c.pointEnds:
 		c.ending, due = append(c.ending, e), true

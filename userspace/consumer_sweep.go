@@ -14,8 +14,10 @@ const (
 	sweepIntervalMax = time.Second
 	sweepIntervalMin = 10 * time.Millisecond
 	// Under pressure, what has been quiet for long is closed first, then what has
-	// been for half as long, and so on down to this.
+	// been for a fourth as long, and so on down to this.
 	pressureMin = time.Second
+	// pressureLook is how long a full table may go unnoticed between two sweeps.
+	pressureLook = 100 * time.Millisecond
 )
 
 // sweeper runs the sweep program, and through it knows the programs' clock.
@@ -26,7 +28,8 @@ type sweeper struct {
 	next     time.Time
 	last     bpf.Sweep // what the last sweep answered
 	clock    clock
-	full     uint64 // packets that had found the table full
+	full     uint64    // packets that had found the table full
+	look     time.Time // when to look for more of them
 	pressure time.Duration
 }
 
@@ -40,7 +43,19 @@ func newSweeper(program *ebpf.Program, idle time.Duration) sweeper {
 	}
 }
 
-func (s *sweeper) due() bool { return !time.Now().Before(s.next) }
+// due says whether it is time for a sweep: the next in turn, or one because the table
+// is found to be full.
+func (s *sweeper) due(full func() uint64) bool {
+	now := time.Now()
+	if !now.Before(s.next) {
+		return true
+	}
+	if now.Before(s.look) {
+		return false
+	}
+	s.look = now.Add(pressureLook)
+	return s.last.Deferred == 0 && full() != s.full
+}
 
 // mode is what the next sweep is for. full tells how many packets have found
 // the table full.
@@ -48,25 +63,48 @@ func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
 	before := s.full
 	s.full = full()
 	if s.full == before {
-		s.pressure = s.idle
+		s.pressure = min(s.idle, 4*s.pressure)
 		return bpf.WeirSweepModeSWEEP_IDLE
 	}
-	s.pressure = max(pressureMin, s.pressure/2)
+	s.pressure = max(pressureMin, s.pressure/4)
 	return bpf.WeirSweepModeSWEEP_PRESSURE
 }
 
-// run sweeps once and learns the programs' time.
+// run sweeps the whole table, in as many runs of the program as it takes: none holds
+// a CPU for long.
 func (s *sweeper) run(in bpf.Sweep) error {
+	start := time.Now()
+	var all bpf.Sweep
+	for more := true; more; {
+		in.Skip = all.Skip
+		out, err := s.runOnce(in)
+		if err != nil {
+			return err
+		}
+		out.Open += all.Open
+		out.Closed += all.Closed
+		out.Deleted += all.Deleted
+		out.PacketsOpen += all.PacketsOpen
+		out.OctetsOpen += all.OctetsOpen
+		all, more = out, out.More != 0
+	}
+	s.keep(&all)
+	took := time.Since(start)
+	s.next = start.Add(s.wait(bpf.WeirSweepMode(in.Mode), took))
+	s.look = start.Add(max(pressureLook, 2*took))
+	return nil
+}
+
+// runOnce runs the program behind the entries to be skipped, and learns the programs'
+// time.
+func (s *sweeper) runOnce(in bpf.Sweep) (out bpf.Sweep, err error) {
 	in.PressureNs = uint64(s.pressure)
-	out := bpf.Sweep{}
-	start, before := time.Now(), s.clock.monotonic()
+	before := s.clock.monotonic()
 	if err := testRun(s.program, sweepBytes(&in), sweepBytes(&out)); err != nil {
-		return fmt.Errorf("sweep the flow table: %w", err)
+		return out, fmt.Errorf("sweep the flow table: %w", err)
 	}
 	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())
-	s.keep(&out)
-	s.next = start.Add(s.wait(bpf.WeirSweepMode(in.Mode), time.Since(start)))
-	return nil
+	return out, nil
 }
 
 // keep takes a sweep's answer. One that was stopped for want of ring space has

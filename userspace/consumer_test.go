@@ -487,8 +487,8 @@ func TestSweepsComeAsOftenAsThereIsNeed(t *testing.T) {
 	}
 }
 
-func TestPressureHalvesWhileTheTableIsFull(t *testing.T) {
-	s := newSweeper(nil, 8*time.Second)
+func TestPressureGrowsWhileTheTableIsFull(t *testing.T) {
+	s := newSweeper(nil, 64*time.Second)
 	full := uint64(0)
 	var got []time.Duration
 	for _, more := range []uint64{0, 5, 1, 9, 2, 0, 1} {
@@ -499,9 +499,27 @@ func TestPressureHalvesWhileTheTableIsFull(t *testing.T) {
 			got = append(got, 0)
 		}
 	}
-	want := []time.Duration{0, 4 * time.Second, 2 * time.Second, time.Second, time.Second, 0, 4 * time.Second}
+	want := []time.Duration{0, 16 * time.Second, 4 * time.Second, time.Second, time.Second, 0, time.Second}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// A table that is found full does not wait for the sweep in turn.
+func TestFullTableIsSweptSoon(t *testing.T) {
+	full := uint64(0)
+	s := newSweeper(nil, time.Hour)
+	s.next = time.Now().Add(time.Hour)
+	if s.due(func() uint64 { return full }) {
+		t.Error("a sweep is due while the table has room")
+	}
+	full++
+	if s.due(func() uint64 { return full }) {
+		t.Error("the table is looked at again at once")
+	}
+	s.look = time.Now()
+	if !s.due(func() uint64 { return full }) {
+		t.Error("no sweep is due although packets found the table full")
 	}
 }
 

@@ -23,7 +23,7 @@ func (u *rules) continues(a, b *bpf.Record) bool {
 	if _, carry := bits.Add64(a.IatSq, b.IatSq, 0); carry != 0 {
 		return false // only of records that overlap: gaps of one meter are fewer
 	}
-	return !u.ended(a) && !reached(FirstNs(b), LastNs(a), u.idleNs) && !reached(last, FirstNs(a), u.activeNs)
+	return !u.ended(a.TcpEnd) && !reached(FirstNs(b), LastNs(a), u.idleNs) && !reached(last, FirstNs(a), u.activeNs)
 }
 
 // merge adds a part that was metered in user space to the kernel's record of the
@@ -70,7 +70,7 @@ func (u *rules) turn(r *bpf.Record, srcEnd uint8) {
 func (u *rules) append(a, b *bpf.Record) {
 	gap := gapSince(max(a.Dir[0].LastUs, a.Dir[1].LastUs), FirstNs(b)/1000)
 	u.appendVectors(a, b, gap)
-	if u.statistics {
+	if u.statisticsAt > 0 {
 		appendGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, recordPackets(a), gap)
 		joinGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, b.IatUs, b.IatSq, b.IatMinUs, b.IatMaxUs, recordPackets(b))
 	}
@@ -120,7 +120,7 @@ func (u *rules) appendDirection(a, b *bpf.Direction) {
 		*a = *b
 		return
 	}
-	if u.statistics {
+	if u.statisticsAt > 0 {
 		gap := gapSince(a.LastUs, b.FirstNs/1000)
 		appendGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, a.Packets, gap)
 		joinGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, b.IatUs, b.IatSq, b.IatMinUs, b.IatMaxUs, b.Packets)

@@ -23,18 +23,25 @@ func conversation(random *rand.Rand, n int) []bpf.Packet {
 	return list
 }
 
+func rulesOf(c Config) *rules {
+	u := newRules(&c)
+	return &u
+}
+
 func kept(u *rules, packets []bpf.Packet, flowID uint64) (r bpf.Record) {
-	recordOpen(&r, &packets[0], flowID)
+	e := u.entry(u.newSlab(), 0)
+	u.open(e, &packets[0], flowID)
 	for i := range packets {
-		u.update(&r, &packets[i])
+		u.update(e, &packets[i])
 	}
+	u.record(&r, e)
 	return r
 }
 
 // A flow cut in two at any place and merged again is the flow that was not cut.
 func TestMergedRecordsAreThoseOfASingleMeter(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 3))
-	u := &rules{idleNs: uint64(time.Minute), activeNs: uint64(time.Hour), statistics: true, ipStatistics: true, splt: 12}
+	u := rulesOf(Config{IdleTimeout: time.Minute, ActiveTimeout: time.Hour, Statistics: true, IPStatistics: true, SPLT: 12})
 	for n := 2; n < 40; n++ {
 		packets := conversation(random, n)
 		want := kept(u, packets, 5)
@@ -53,7 +60,7 @@ func TestMergedRecordsAreThoseOfASingleMeter(t *testing.T) {
 }
 
 func TestMergeKeepsTheDirectionOfASplitFlow(t *testing.T) {
-	u := &rules{idleNs: uint64(time.Minute), activeNs: uint64(time.Hour), splt: 3}
+	u := rulesOf(Config{IdleTimeout: time.Minute, ActiveTimeout: time.Hour, SPLT: 3})
 	part := kept(u, []bpf.Packet{{TimeNs: 1, SrcEnd: 1, Octets: 10, Mac: [2][6]byte{{9}}, TunnelKey: 9}}, 1<<63)
 	record := kept(u, []bpf.Packet{{TimeNs: 2, SrcEnd: 0, Octets: 20}, {TimeNs: 3, SrcEnd: 1, Octets: 30}}, 7)
 	record.Part = 4
@@ -96,7 +103,7 @@ func TestOnlyWhatASingleMeterWouldHaveKeptTogetherIsMerged(t *testing.T) {
 // What is known of a connection after the merge is what a single meter knows,
 // but for what it would have had to compare across the seam.
 func TestMergedHandshakeIsThatOfASingleMeter(t *testing.T) {
-	u := &rules{idleNs: uint64(time.Minute), activeNs: uint64(time.Hour), tcpStatistics: true, graceNs: 1}
+	u := rulesOf(Config{IdleTimeout: time.Minute, ActiveTimeout: time.Hour, TCPStatistics: true, TCPEnd: true})
 	second := uint64(time.Second)
 	packets := []bpf.Packet{
 		{TimeNs: 1 * second, TcpFlags: tcpSYN, TcpSeq: 9, TcpWindow: 5, TcpMss: 1460},

@@ -145,16 +145,17 @@ func (c *Count) add(octets uint32) {
 }
 
 // deliver hands a closed record to the caller of Flows.
-func (m *Meter) deliver(e *entry) bool {
+func (m *Meter) deliver(e *core) bool {
 	if m.stopped {
 		return false
 	}
-	count := recordCount(&e.record)
+	count := e.count()
 	m.counted.Read = m.counted.Read.Plus(count)
 	m.counted.Delivered = m.counted.Delivered.Plus(count)
 	m.counted.Flows++
-	m.counted.EndReasons[e.record.EndReason]++
-	m.flow = Flow{Record: e.record, Interface: m.names.list[e.name]}
+	m.counted.EndReasons[e.endReason]++
+	m.flow = Flow{Interface: m.names.list[e.name]}
+	m.table.rules.record(&m.flow.Record, e)
 	m.stopped = !m.yield(&m.flow, nil)
 	return true
 }

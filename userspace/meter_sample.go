@@ -24,8 +24,8 @@ func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
 	if int(e.samples) >= m.config.Samples || p.Fragment != 0 {
 		return
 	}
-	reverse := p.SrcEnd != e.record.SrcEnd
-	if p.PayloadOctets == 0 && recordPackets(&e.record) > 1 {
+	reverse := p.SrcEnd != e.srcEnd
+	if p.PayloadOctets == 0 && e.packets() > 1 {
 		if reverse {
 			e.state |= bareReverse
 		} else {
@@ -37,11 +37,11 @@ func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
 	if e.state&dpiDone != 0 {
 		return
 	}
-	m.stops.entries[e.record.FlowId] = i
+	m.stops.entries[e.flowID] = i
 	data := c.Data[p.L3Offset:]
 	m.sampled = Sample{
-		FlowID:      e.record.FlowId,
-		Part:        e.record.Part,
+		FlowID:      e.flowID,
+		Part:        e.part,
 		Number:      e.samples,
 		Reverse:     reverse,
 		BareForward: e.state&bareForward != 0,
@@ -94,7 +94,7 @@ func (s *stops) obey(t *table) {
 		if !open {
 			continue
 		}
-		if e := t.entry(i); e.record.Part == a.part {
+		if e := t.entry(i); e.part == a.part {
 			e.state |= dpiDone
 		}
 	}

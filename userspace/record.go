@@ -7,27 +7,23 @@ import (
 )
 
 // This file is bpf/record.h in Go, held equal to it by test: whoever changes one
-// changes the other.
+// changes the other. There a record is in one piece, here in parts.
 
 // rules is the part of the configuration that records are kept by.
 type rules struct {
-	idleNs        uint64
-	activeNs      uint64
-	graceNs       uint64 // of ended TCP connections; 0: they do not end
-	statistics    bool
-	tcpStatistics bool
-	ipStatistics  bool
-	splt          uint64
+	idleNs   uint64
+	activeNs uint64
+	graceNs  uint64 // of ended TCP connections; 0: they do not end
+	splt     uint64
+	layout
 }
 
 func newRules(c *Config) rules {
 	u := rules{
-		idleNs:        uint64(c.IdleTimeout),
-		activeNs:      uint64(c.ActiveTimeout),
-		statistics:    c.Statistics,
-		tcpStatistics: c.TCPStatistics,
-		ipStatistics:  c.IPStatistics,
-		splt:          uint64(c.SPLT),
+		idleNs:   uint64(c.IdleTimeout),
+		activeNs: uint64(c.ActiveTimeout),
+		splt:     uint64(c.SPLT),
+		layout:   newLayout(c),
 	}
 	if c.TCPEnd {
 		u.graceNs = uint64(bpf.TCPGrace)
@@ -39,18 +35,16 @@ func newRules(c *Config) rules {
 // anything.
 func reached(now, since, timeout uint64) bool { return int64(now-since) >= int64(timeout) }
 
-// ended says whether the record is of a TCP connection that has come to its end.
-func (u *rules) ended(r *bpf.Record) bool {
-	return u.graceNs > 0 && r.TcpEnd&tcpEndReached != 0
-}
+// ended says whether the flow is of a TCP connection that has come to its end.
+func (u *rules) ended(tcpEnd uint8) bool { return u.graceNs > 0 && tcpEnd&tcpEndReached != 0 }
 
 // over says why the record would have to be closed at nowNs even without a
 // packet: idle, or a TCP connection past its end and the grace after it. Where
 // both are so, what came first is the reason, whenever somebody looks.
-func (u *rules) over(r *bpf.Record, nowNs uint64) bpf.EndReason {
-	lastNs := LastNs(r)
+func (u *rules) over(c *core, nowNs uint64) bpf.EndReason {
+	lastNs := c.lastNs()
 	switch {
-	case u.ended(r) && reached(nowNs, r.EndedNs, u.graceNs) && reached(lastNs, r.EndedNs, u.graceNs-u.idleNs):
+	case u.ended(c.tcpEnd) && reached(nowNs, c.endedNs, u.graceNs) && reached(lastNs, c.endedNs, u.graceNs-u.idleNs):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW
 	case reached(nowNs, lastNs, u.idleNs):
 		return bpf.WeirFlowEndReasonEND_IDLE
@@ -61,13 +55,13 @@ func (u *rules) over(r *bpf.Record, nowNs uint64) bpf.EndReason {
 // expired says why the packet may not go into the record any more; END_NONE if it
 // may. Idle is tested before active, as the reference does. A connection past its
 // end is not split.
-func (u *rules) expired(r *bpf.Record, p *bpf.Packet) bpf.EndReason {
-	if reason := u.over(r, p.TimeNs); reason != bpf.WeirFlowEndReasonEND_NONE {
+func (u *rules) expired(c *core, p *bpf.Packet) bpf.EndReason {
+	if reason := u.over(c, p.TimeNs); reason != bpf.WeirFlowEndReasonEND_NONE {
 		return reason
 	}
-	split := reached(p.TimeNs, FirstNs(r), u.activeNs)
+	split := reached(p.TimeNs, c.firstNs(), u.activeNs)
 	switch {
-	case u.ended(r) && (split || tcpReopens(r, p)):
+	case u.ended(c.tcpEnd) && (split || tcpReopens(c, p)):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW
 	case split:
 		return bpf.WeirFlowEndReasonEND_ACTIVE
@@ -82,81 +76,91 @@ func recordCount(r *bpf.Record) Count {
 	return Count{recordPackets(r), r.Dir[0].Octets + r.Dir[1].Octets}
 }
 
-// recordOpen starts a new flow, whose direction is that of its first packet.
-func recordOpen(r *bpf.Record, p *bpf.Packet, flowID uint64) {
-	*r = bpf.Record{
-		Key:      p.Key,
-		FlowId:   flowID,
-		SrcEnd:   p.SrcEnd,
-		IcmpType: p.IcmpType,
-		IcmpCode: p.IcmpCode,
-		Mac:      p.Mac,
+// open starts a new flow, whose direction is that of its first packet.
+func (u *rules) open(c *core, p *bpf.Packet, flowID uint64) {
+	*c = core{
+		key:      p.Key,
+		flowID:   flowID,
+		srcEnd:   p.SrcEnd,
+		icmpType: p.IcmpType,
+		icmpCode: p.IcmpCode,
+		mac:      p.Mac,
 
-		OuterAddr:      p.OuterAddr,
-		OuterIpVersion: p.OuterIpVersion,
-		TunnelKey:      p.TunnelKey,
+		outerAddr:      p.OuterAddr,
+		outerIPVersion: p.OuterIpVersion,
+		tunnelKey:      p.TunnelKey,
+	}
+	u.clear(c)
+	if t := u.tcpOf(c); t != nil {
+		*t = tcpStatistics{}
 	}
 }
 
-// recordContinue starts the next part of a flow that its active timeout has
-// split: who it is stays, what was counted goes.
-func recordContinue(r *bpf.Record) {
-	*r = bpf.Record{
-		Key:      r.Key,
-		FlowId:   r.FlowId,
-		Part:     r.Part + 1,
-		SrcEnd:   r.SrcEnd,
-		IcmpType: r.IcmpType,
-		IcmpCode: r.IcmpCode,
-		Mac:      r.Mac,
+// split starts the next part of a flow whose active timeout is over: who it is
+// stays, what was counted goes.
+func (u *rules) split(c *core) {
+	c.part++
+	c.dir = [2]coreDirection{}
+	c.fragments, c.regressions = 0, 0
+	c.endReason = 0
+	u.clear(c)
+	if t := u.tcpOf(c); t != nil {
+		t.dir = [2]bpf.TCPDirection{clearTCP(t.dir[0]), clearTCP(t.dir[1])}
+	}
+}
 
-		OuterAddr:       r.OuterAddr,
-		OuterIpVersion:  r.OuterIpVersion,
-		TunnelKey:       r.TunnelKey,
-		TcpEnd:          r.TcpEnd,
-		Handshake:       r.Handshake,
-		SynAckDirection: r.SynAckDirection,
-		EndedNs:         r.EndedNs,
-		SynNs:           r.SynNs,
-		SynAckNs:        r.SynAckNs,
-		AckNs:           r.AckNs,
-		Tcp:             [2]bpf.TCPDirection{clearTCP(r.Tcp[0]), clearTCP(r.Tcp[1])},
+// clear empties the parts of which nothing outlives a split.
+func (u *rules) clear(c *core) {
+	if s := u.statisticsOf(c); s != nil {
+		*s = statistics{}
+	}
+	if v := u.vectorsOf(c); v != nil {
+		*v = vectors{}
+	}
+	if ip := u.ipOf(c); ip != nil {
+		*ip = ipStatistics{}
 	}
 }
 
 // update accounts the packet, and says whether it is older than the flow's
 // latest.
-func (u *rules) update(r *bpf.Record, p *bpf.Packet) bool {
-	direction := (p.SrcEnd ^ r.SrcEnd) & 1
+func (u *rules) update(c *core, p *bpf.Packet) bool {
+	direction := (p.SrcEnd ^ c.srcEnd) & 1
 	nowUs := p.TimeNs / uint64(time.Microsecond)
-	number := recordPackets(r)
-	regression := p.TimeNs < LastNs(r)
+	number := c.packets()
+	lastNs := c.lastNs()
+	regression := p.TimeNs < lastNs
 	var gap uint64
 	if number > 0 {
-		gap = gapSince(max(r.Dir[0].LastUs, r.Dir[1].LastUs), nowUs)
-		if u.statistics {
-			r.IatUs += gap
-			r.IatSq += gap * gap
-			gapRange(&r.IatMinUs, &r.IatMaxUs, gap, number == 1)
-		}
+		gap = gapSince(lastNs/1000, nowUs)
 	}
 	if number < u.splt {
-		r.SpltSize[number] = p.Octets
-		r.SpltIatUs[number] = uint32(gap)
-		r.SpltDirection |= uint32(direction) << number
+		u.vectorsOf(c).set(number, p, gap, direction)
 	}
-	r.Fragments += uint64(p.Fragment)
+	c.fragments += uint64(p.Fragment)
 	if regression {
-		r.Regressions++
+		c.regressions++
 	}
-	u.updateDirection(&r.Dir[direction], p, nowUs)
-	if u.ipStatistics {
-		updateIP(&r.Ip[direction], p, r.Dir[direction].Packets == 1)
+	if s := u.statisticsOf(c); s != nil {
+		if number > 0 {
+			s.gaps.add(gap, number == 1)
+		}
+		s.dir[direction].update(&c.dir[direction], p, nowUs)
+	}
+	c.dir[direction].update(p)
+	if ip := u.ipOf(c); ip != nil {
+		updateIP(&ip[direction], p, c.dir[direction].packets == 1)
 	}
 	if p.TcpFlags != 0 {
-		u.updateTCP(r, p, direction)
+		u.updateTCP(c, p, direction)
 	}
 	return regression
+}
+
+func (v *vectors) set(number uint64, p *bpf.Packet, gap uint64, direction uint8) {
+	v.size[number] = p.Octets
+	v.iatUs[number] = uint32(gap)
+	v.direction |= uint32(direction) << number
 }
 
 // updateIP is told whether the packet is the direction's first.
@@ -172,6 +176,13 @@ func updateIP(d *bpf.IPDirection, p *bpf.Packet, first bool) {
 // gapSince is 0 for a packet older than its predecessor.
 func gapSince(lastUs, nowUs uint64) uint64 { return max(nowUs, lastUs) - lastUs }
 
+// add is told whether the gap is the first.
+func (g *gaps) add(gap uint64, first bool) {
+	g.sum += gap
+	g.squares += gap * gap
+	gapRange(&g.least, &g.most, gap, first)
+}
+
 // gapRange compares before it cuts to 32 bits, as C does.
 func gapRange(least, most *uint32, gap uint64, first bool) {
 	if gap > uint64(*most) {
@@ -182,38 +193,31 @@ func gapRange(least, most *uint32, gap uint64, first bool) {
 	}
 }
 
-func (u *rules) updateDirection(d *bpf.Direction, p *bpf.Packet, nowUs uint64) {
-	if d.Packets == 0 {
-		d.FirstNs = p.TimeNs
+func (d *coreDirection) update(p *bpf.Packet) {
+	if d.packets == 0 {
+		d.firstNs = p.TimeNs
 	} else {
-		d.FirstNs = min(d.FirstNs, p.TimeNs)
-		if u.statistics {
-			gap := gapSince(d.LastUs, nowUs)
-			d.IatUs += gap
-			d.IatSq += gap * gap
-			gapRange(&d.IatMinUs, &d.IatMaxUs, gap, d.Packets == 1)
-		}
+		d.firstNs = min(d.firstNs, p.TimeNs)
 	}
-	d.Packets++
-	d.Octets += uint64(p.Octets)
-	d.LastNs = max(d.LastNs, p.TimeNs)
-	d.LastUs = max(d.LastUs, nowUs)
-	if u.statistics {
-		updateSizes(d, p)
-	}
+	d.packets++
+	d.octets += uint64(p.Octets)
+	d.lastNs = max(d.lastNs, p.TimeNs)
 }
 
-// updateSizes is for a packet that is counted already.
-func updateSizes(d *bpf.Direction, p *bpf.Packet) {
-	d.SizeSq += uint64(p.Octets) * uint64(p.Octets)
-	d.SizeMax = max(d.SizeMax, p.Octets)
-	if d.Packets == 1 || p.Octets < d.SizeMin {
-		d.SizeMin = p.Octets
+// update is for a packet that is not counted yet.
+func (d *directionStatistics) update(counted *coreDirection, p *bpf.Packet, nowUs uint64) {
+	if counted.packets > 0 {
+		d.gaps.add(gapSince(counted.lastUs(), nowUs), counted.packets == 1)
+	}
+	d.sizeSq += uint64(p.Octets) * uint64(p.Octets)
+	d.sizeMax = max(d.sizeMax, p.Octets)
+	if counted.packets == 0 || p.Octets < d.sizeMin {
+		d.sizeMin = p.Octets
 	}
 	if p.TcpFlags == 0 {
 		return
 	}
-	for bit := range d.Flags {
-		d.Flags[bit] += uint64(p.TcpFlags >> bit & 1)
+	for bit := range d.flags {
+		d.flags[bit] += uint64(p.TcpFlags >> bit & 1)
 	}
 }

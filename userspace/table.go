@@ -8,16 +8,6 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// entry is one record in the table's memory, with the fields that every packet
-// touches at its start.
-type entry struct {
-	record  bpf.Record
-	name    uint16 // of the interface, by the meter's numbering
-	samples uint8
-	state   sampling
-	tag     uint32 // what its slot has
-}
-
 // slot is one place of the hash index. Its home is the tag's low bits, so the
 // index grows without a look at the entries.
 type slot struct {
@@ -32,8 +22,6 @@ type dueRecord struct {
 }
 
 const (
-	// slabEntries is how many entries are allocated at a time.
-	slabEntries = 256
 	// minSlots is the size of an empty index, a power of two.
 	minSlots = 1024
 	// dueMax bounds what waits. Only where more than this expire at the same
@@ -56,7 +44,7 @@ type table struct {
 	maxFlows int
 	seed     maphash.Seed // secret: no file can aim at one slot
 	slots    []slot
-	slabs    []*[slabEntries]entry
+	slabs    []slab
 	quiet    order  // all, by their last packet
 	ended    order  // of TCP connections past their end, by when that was
 	free     uint32 // a chain through quiet's next
@@ -66,12 +54,12 @@ type table struct {
 	due      []dueRecord
 	// deliver hands out a closed record, which is valid during the call. It says
 	// false if it could not: then the record is handed out again.
-	deliver func(*entry) bool
+	deliver func(*core) bool
 	// forget is told that a flow has ended, splits aside.
 	forget func(flowID uint64)
 }
 
-func newTable(c *Config, deliver func(*entry) bool, forget func(flowID uint64)) *table {
+func newTable(c *Config, deliver func(*core) bool, forget func(flowID uint64)) *table {
 	return &table{
 		rules:    newRules(c),
 		maxFlows: c.MaxFlows,
@@ -85,8 +73,6 @@ func newTable(c *Config, deliver func(*entry) bool, forget func(flowID uint64)) 
 	}
 }
 
-func (t *table) entry(i uint32) *entry { return &t.slabs[i/slabEntries][i%slabEntries] }
-
 // advance moves the clock on, and closes and hands out what expired before.
 func (t *table) advance(nowNs uint64) {
 	if nowNs > t.clock {
@@ -94,7 +80,7 @@ func (t *table) advance(nowNs uint64) {
 		t.handOut()
 	}
 	for i, atNs := t.over(); i != 0; i, atNs = t.over() {
-		t.close(i, t.rules.over(&t.entry(i).record, t.clock), atNs)
+		t.close(i, t.rules.over(t.entry(i), t.clock), atNs)
 	}
 }
 
@@ -124,11 +110,11 @@ func (t *table) account(p *bpf.Packet, name uint16) (i uint32, regression bool) 
 	} else {
 		i = t.renew(i, p, name)
 	}
-	r := &t.entry(i).record
-	ended := t.rules.ended(r)
-	regression = t.rules.update(r, p)
+	e := t.entry(i)
+	ended := t.rules.ended(e.tcpEnd)
+	regression = t.rules.update(e, p)
 	t.quiet.touch(i, t.clock)
-	if !ended && t.rules.ended(r) {
+	if !ended && t.rules.ended(e.tcpEnd) {
 		t.ended.add(i, t.clock)
 	}
 	return i, regression
@@ -157,8 +143,8 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 	i := t.allocate()
 	e := t.entry(i)
 	t.flowIDs++
-	recordOpen(&e.record, p, t.flowIDs)
-	e.name, e.samples, e.state, e.tag = name, 0, 0, tag
+	t.rules.open(e, p, t.flowIDs)
+	e.name, e.tag = name, tag
 	t.flows++
 	t.quiet.add(i, t.clock)
 	t.insert(tag, i)
@@ -168,20 +154,19 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 // renew closes the record of an entry if it has expired at the packet's time,
 // and opens the next.
 func (t *table) renew(i uint32, p *bpf.Packet, name uint16) uint32 {
-	e := t.entry(i)
-	switch reason := t.rules.expired(&e.record, p); reason {
+	c := t.entry(i)
+	switch reason := t.rules.expired(c, p); reason {
 	case bpf.WeirFlowEndReasonEND_IDLE:
-		t.close(i, reason, LastNs(&e.record)+t.rules.idleNs)
-		return t.open(e.tag, p, name)
+		t.close(i, reason, c.lastNs()+t.rules.idleNs)
+		return t.open(c.tag, p, name)
 	case bpf.WeirFlowEndReasonEND_OF_FLOW:
-		t.close(i, reason, min(e.record.EndedNs+t.rules.graceNs, p.TimeNs))
-		return t.open(e.tag, p, name)
+		t.close(i, reason, min(c.endedNs+t.rules.graceNs, p.TimeNs))
+		return t.open(c.tag, p, name)
 	case bpf.WeirFlowEndReasonEND_ACTIVE:
-		old := t.allocate()
-		e = t.entry(i)
-		*t.entry(old) = *e
+		old, e := t.allocate(), t.entry(i)
+		t.rules.copy(t.entry(old), e)
 		t.wait(old, bpf.WeirFlowEndReasonEND_ACTIVE, p.TimeNs)
-		recordContinue(&e.record)
+		t.rules.split(e)
 		e.samples, e.state = 0, 0
 	}
 	return i
@@ -194,14 +179,14 @@ func (t *table) close(i uint32, reason bpf.EndReason, atNs uint64) {
 }
 
 func (t *table) remove(i uint32) {
-	e := t.entry(i)
-	t.delete(e.tag, i)
+	c := t.entry(i)
+	t.delete(c.tag, i)
 	t.quiet.remove(i)
-	if t.rules.ended(&e.record) {
+	if t.rules.ended(c.tcpEnd) {
 		t.ended.remove(i)
 	}
 	t.flows--
-	t.forget(e.record.FlowId)
+	t.forget(c.flowID)
 }
 
 // wait puts a closed record behind those that expire earlier.
@@ -209,7 +194,7 @@ func (t *table) wait(i uint32, reason bpf.EndReason, atNs uint64) {
 	if n := len(t.due); n >= dueMax || n > 0 && t.due[n-1].atNs != atNs {
 		t.handOut()
 	}
-	t.entry(i).record.EndReason = uint8(reason)
+	t.entry(i).endReason = uint8(reason)
 	t.due = append(t.due, dueRecord{atNs, i})
 }
 
@@ -227,12 +212,12 @@ func (t *table) handOut() {
 }
 
 func (t *table) compareDue(a, b dueRecord) int {
-	x, y := &t.entry(a.entry).record, &t.entry(b.entry).record
+	x, y := t.entry(a.entry), t.entry(b.entry)
 	return cmp.Or(
 		cmp.Compare(a.atNs, b.atNs),
-		cmp.Compare(FirstNs(x), FirstNs(y)),
-		cmp.Compare(x.FlowId, y.FlowId),
-		cmp.Compare(x.Part, y.Part),
+		cmp.Compare(x.firstNs(), y.firstNs()),
+		cmp.Compare(x.flowID, y.flowID),
+		cmp.Compare(x.part, y.part),
 	)
 }
 
@@ -240,19 +225,20 @@ func (t *table) compareDue(a, b dueRecord) int {
 // by then, the rest as forced.
 func (t *table) drain() {
 	t.handOut()
+	t.due = slices.Grow(t.due, t.flows)
 	for i := t.quiet.first(); i != 0; i = t.quiet.first() {
-		r := &t.entry(i).record
-		end, atNs := t.rules.over(r, t.clock), t.clock
+		c := t.entry(i)
+		end, atNs := t.rules.over(c, t.clock), t.clock
 		switch end {
 		case bpf.WeirFlowEndReasonEND_NONE:
 			end = bpf.WeirFlowEndReasonEND_FORCED
 		case bpf.WeirFlowEndReasonEND_IDLE:
-			atNs = LastNs(r) + t.rules.idleNs
+			atNs = c.lastNs() + t.rules.idleNs
 		case bpf.WeirFlowEndReasonEND_OF_FLOW:
-			atNs = r.EndedNs + t.rules.graceNs
+			atNs = c.endedNs + t.rules.graceNs
 		}
 		t.remove(i)
-		r.EndReason = uint8(end)
+		c.endReason = uint8(end)
 		t.due = append(t.due, dueRecord{atNs, i})
 	}
 	t.handOut()
@@ -262,7 +248,7 @@ func (t *table) drain() {
 func (t *table) closePoint(point uint8) {
 	for i := t.quiet.first(); i != 0; {
 		next := t.quiet.links[i].next
-		if t.entry(i).record.Key.Point == point {
+		if t.entry(i).key.Point == point {
 			t.close(i, bpf.WeirFlowEndReasonEND_FORCED, t.clock)
 		}
 		i = next
@@ -273,10 +259,10 @@ func (t *table) closePoint(point uint8) {
 // held adds up what is in records that have not been handed out.
 func (t *table) held() (c Count) {
 	for i := t.quiet.first(); i != 0; i = t.quiet.links[i].next {
-		c = c.Plus(recordCount(&t.entry(i).record))
+		c = c.Plus(t.entry(i).count())
 	}
 	for _, d := range t.due {
-		c = c.Plus(recordCount(&t.entry(d.entry).record))
+		c = c.Plus(t.entry(d.entry).count())
 	}
 	return c
 }

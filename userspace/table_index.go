@@ -28,7 +28,7 @@ func (t *table) find(tag uint32, key *bpf.Key) uint32 {
 	mask := uint32(len(t.slots) - 1)
 	for i := tag & mask; ; i = (i + 1) & mask {
 		s := &t.slots[i]
-		if s.entry == 0 || s.tag == tag && keyEqual(&t.entry(s.entry).record.Key, key) {
+		if s.entry == 0 || s.tag == tag && keyEqual(&t.entry(s.entry).key, key) {
 			return s.entry
 		}
 	}

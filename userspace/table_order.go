@@ -40,8 +40,15 @@ func (o *order) touch(i uint32, clock uint64) {
 	o.add(i, clock)
 }
 
+// grow makes room for entries more. It doubles: what is not used yet of fresh memory
+// is not there yet either, while every move leaves garbage behind.
 func (o *order) grow(entries int) {
-	o.links = append(o.links, make([]link, entries-len(o.links))...)
+	if entries > cap(o.links) {
+		links := make([]link, len(o.links), 2*entries)
+		copy(links, o.links)
+		o.links = links
+	}
+	o.links = o.links[:entries]
 }
 
 // allocate takes an entry from the free ones, after making more if there are
@@ -59,7 +66,7 @@ func (t *table) allocate() uint32 {
 // two ends of the lists.
 func (t *table) addSlab() {
 	first, end := len(t.slabs)*slabEntries, (len(t.slabs)+1)*slabEntries
-	t.slabs = append(t.slabs, new([slabEntries]entry))
+	t.slabs = append(t.slabs, t.rules.newSlab())
 	t.quiet.grow(end)
 	if t.rules.graceNs > 0 {
 		t.ended.grow(end)

@@ -18,7 +18,7 @@ func TestIndexHoldsWhatIsOpen(t *testing.T) {
 		cfg.IdleTimeout, cfg.ActiveTimeout, cfg.MaxFlows = time.Millisecond, 3*time.Millisecond, 3000
 		var tab *table
 		last := map[bpf.Key]uint64{}
-		tab = newTable(&cfg, func(*entry) bool { return true }, func(uint64) {})
+		tab = newTable(&cfg, func(*core) bool { return true }, func(uint64) {})
 		p := bpf.Packet{TimeNs: 1}
 		for range 100_000 {
 			p.TimeNs += random.Uint64N(2000)
@@ -54,7 +54,7 @@ func TestIndexHoldsWhatIsOpen(t *testing.T) {
 
 func find(tab *table, key *bpf.Key, tag *uint32) uint32 {
 	for i := tab.quiet.links[0].next; i != 0; i = tab.quiet.links[i].next {
-		if keyEqual(&tab.entry(i).record.Key, key) {
+		if keyEqual(&tab.entry(i).key, key) {
 			*tag = tab.entry(i).tag
 			return tab.find(*tag, key)
 		}

@@ -15,34 +15,34 @@ const (
 const tcpEndReached = uint8(bpf.WeirTcpEndTCP_END_REACHED)
 
 // updateTCP is for a packet that has a TCP header.
-func (u *rules) updateTCP(r *bpf.Record, p *bpf.Packet, direction uint8) {
+func (u *rules) updateTCP(c *core, p *bpf.Packet, direction uint8) {
 	if u.graceNs > 0 {
-		updateTCPEnd(r, p, direction)
+		updateTCPEnd(c, p, direction)
 	}
-	if u.tcpStatistics {
-		updateHandshake(r, p, direction)
-		updateTCPDirection(&r.Tcp[direction], p)
+	if t := u.tcpOf(c); t != nil {
+		t.updateHandshake(p, direction)
+		updateTCPDirection(&t.dir[direction], p)
 	}
 }
 
-func updateTCPEnd(r *bpf.Record, p *bpf.Packet, direction uint8) {
+func updateTCPEnd(c *core, p *bpf.Packet, direction uint8) {
 	const both = uint8(bpf.WeirTcpEndTCP_END_FIN_FORWARD | bpf.WeirTcpEndTCP_END_FIN_REVERSE)
-	if r.TcpEnd&tcpEndReached != 0 {
+	if c.tcpEnd&tcpEndReached != 0 {
 		return
 	}
 	if p.TcpFlags&tcpFIN != 0 {
-		r.TcpEnd |= uint8(bpf.WeirTcpEndTCP_END_FIN_FORWARD) << direction
+		c.tcpEnd |= uint8(bpf.WeirTcpEndTCP_END_FIN_FORWARD) << direction
 	}
-	if p.TcpFlags&tcpRST != 0 || r.TcpEnd == both {
-		r.TcpEnd |= tcpEndReached
-		r.EndedNs = p.TimeNs
+	if p.TcpFlags&tcpRST != 0 || c.tcpEnd == both {
+		c.tcpEnd |= tcpEndReached
+		c.endedNs = p.TimeNs
 	}
 }
 
 // tcpReopens says whether the packet opens another connection where this one has
 // come to its end. One that is older than the end does not.
-func tcpReopens(r *bpf.Record, p *bpf.Packet) bool {
-	return r.TcpEnd&tcpEndReached != 0 && p.TcpFlags&(tcpSYN|tcpACK) == tcpSYN && int64(p.TimeNs-r.EndedNs) >= 0
+func tcpReopens(c *core, p *bpf.Packet) bool {
+	return c.tcpEnd&tcpEndReached != 0 && p.TcpFlags&(tcpSYN|tcpACK) == tcpSYN && int64(p.TimeNs-c.endedNs) >= 0
 }
 
 const (
@@ -51,22 +51,22 @@ const (
 	seenACK    = uint8(bpf.WeirTcpHandshakeTCP_HANDSHAKE_ACK)
 )
 
-func updateHandshake(r *bpf.Record, p *bpf.Packet, direction uint8) {
-	if r.Handshake&seenACK != 0 {
+func (t *tcpStatistics) updateHandshake(p *bpf.Packet, direction uint8) {
+	if t.handshake&seenACK != 0 {
 		return
 	}
-	synAck := r.Handshake&seenSYNACK != 0
+	synAck := t.handshake&seenSYNACK != 0
 	switch flags := p.TcpFlags & (tcpSYN | tcpACK | tcpRST); {
 	case flags == tcpSYN && !synAck:
-		r.Handshake |= seenSYN
-		r.SynNs = p.TimeNs
+		t.handshake |= seenSYN
+		t.synNs = p.TimeNs
 	case flags == tcpSYN|tcpACK:
-		r.Handshake |= seenSYNACK
-		r.SynAckNs = p.TimeNs
-		r.SynAckDirection = direction
-	case flags == tcpACK && synAck && direction != r.SynAckDirection:
-		r.Handshake |= seenACK
-		r.AckNs = p.TimeNs
+		t.handshake |= seenSYNACK
+		t.synAckNs = p.TimeNs
+		t.synAckDirection = direction
+	case flags == tcpACK && synAck && direction != t.synAckDirection:
+		t.handshake |= seenACK
+		t.ackNs = p.TimeNs
 	}
 }
 

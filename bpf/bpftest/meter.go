@@ -279,7 +279,7 @@ func (m *Meter) Finish(nowNs uint64) error {
 		if err := m.Drain(); err != nil {
 			return err
 		}
-		if s.Open == 0 && s.Closed == 0 && s.Deferred == 0 {
+		if s.Open == 0 && s.Closed == 0 && s.Deferred == 0 && s.More == 0 {
 			return nil
 		}
 	}

@@ -16,6 +16,8 @@ func replayCommand(env *environment) *cli.Command {
 	s := newSettings()
 	// A file's packets are all there: nDPI follows a stream of cut ones badly.
 	s.octets.max, s.octets.n = userspace.SampleOctetsMax, userspace.SampleOctetsMax
+	// Memory is taken as flows open, and not beforehand as in the kernel.
+	s.maxFlows.n = 1 << 20
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "meter the packets of capture files",
