@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // A pinned meter is a directory in a BPF file system that holds the links, the
@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	pinAbout      = "about"
+	pinAbout      = pinned.AboutName
 	pinLinkPrefix = "link_"
 	// A name with one of these behind it is a directory that is being built, or
 	// taken away. A BPF file system takes no dots.
@@ -93,7 +93,7 @@ func removeStale(path string) error {
 			return fmt.Errorf("look for what was left beside %s: %w", path, err)
 		}
 		for _, dir := range left {
-			lock, err := lockDirectory(dir)
+			lock, err := pinned.Lock(dir)
 			if inUse := new(InUseError); errors.As(err, &inUse) || errors.Is(err, os.ErrNotExist) {
 				continue // somebody is at it
 			}
@@ -171,7 +171,7 @@ func (a *Attachment) startPinned(path string, o *Options) (err error) {
 			err = errors.Join(err, removePins(dir))
 		}
 	}()
-	if a.pin.lock, err = lockDirectory(dir); err != nil {
+	if a.pin.lock, err = pinned.Lock(dir); err != nil {
 		return err
 	}
 	if err := a.start(o); err != nil {
@@ -214,7 +214,7 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 		return err
 	}
 	defer m.Close()
-	if err := errors.Join(about.write(m), pinAt(m, dir, pinAbout, pinObjectMode)); err != nil {
+	if err := errors.Join(writeAbout(m, about), pinAt(m, dir, pinAbout, pinObjectMode)); err != nil {
 		return err
 	}
 	return os.Chmod(dir, pinDirectoryMode)
@@ -246,28 +246,4 @@ func (p *pin) remove() error {
 		return fmt.Errorf("remove the pinned meter %s: %w", p.path, err)
 	}
 	return removePins(dir)
-}
-
-// loadMap opens a map of the directory.
-func (p *pin) loadMap(name string, readOnly bool) (*ebpf.Map, error) {
-	m, err := ebpf.LoadPinnedMap(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: readOnly})
-	if err != nil {
-		return nil, p.explain(name, err)
-	}
-	return m, nil
-}
-
-func (p *pin) loadProgram(name string) (*ebpf.Program, error) {
-	program, err := ebpf.LoadPinnedProgram(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: true})
-	if err != nil {
-		return nil, p.explain(name, err)
-	}
-	return program, nil
-}
-
-func (p *pin) explain(name string, err error) error {
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("open %s of the pinned meter %s: %w: run as root, or as a member of the group that the directory is of", name, p.path, err)
-	}
-	return fmt.Errorf("open %s of the pinned meter %s: %w", name, p.path, err)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // A GoneError says that a pinned meter does not observe an interface any more: the
@@ -61,7 +62,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 		return err
 	}
 	had := &a.pin.about
-	if found := had.differences(want); len(found) > 0 {
+	if found := differences(had, want); len(found) > 0 {
 		return &DifferenceError{path, found}
 	}
 	a.arrange()
@@ -77,25 +78,25 @@ func (a *Attachment) adopt(path string, o *Options) error {
 		}
 	}
 	had.Object, had.PID = want.Object, want.PID
-	m, err := a.pin.loadMap(pinAbout, false)
+	m, err := pinned.Map(a.pin.path, pinAbout, false)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return had.write(m)
+	return writeAbout(m, had)
 }
 
 // open locks the meter at path and reads what it says of itself.
 func (a *Attachment) open(path string) error {
-	lock, err := lockDirectory(path)
+	lock, err := pinned.Lock(path)
 	if err != nil {
 		return err
 	}
 	a.pin = &pin{path: path, lock: lock}
-	if err := a.pin.readAbout(); err != nil {
+	if a.pin.about, err = pinned.ReadAbout(path); err != nil {
 		return err
 	}
-	return a.pin.checkLayout()
+	return a.pin.about.CheckLayout(path)
 }
 
 // arrange takes what was decided when the meter was started.
@@ -105,7 +106,7 @@ func (a *Attachment) arrange() {
 	for _, p := range d.Points {
 		a.ports = append(a.ports, port{p.Name, p.Ifindex, p.LinkType, a.netlink})
 	}
-	a.direction, a.hooks, a.warnings, a.linkNames = d.Direction, d.Hooks, d.Warnings, d.Links
+	a.direction, a.hooks, a.warnings, a.linkNames = Direction(d.Direction), d.Hooks, d.Warnings, d.Links
 	a.counters.before, a.counters.begun = d.Before, d.Begun
 	if d.Namespace != namespace() {
 		a.counters.err = errors.New("the interfaces are in another network namespace")
@@ -122,14 +123,14 @@ func (a *Attachment) openAll(owner bool) error {
 		if !owner && !shared && name != bpf.WeirMapFlows && name != bpf.WeirMapLedgers {
 			continue
 		}
-		m, err := a.pin.loadMap(name, !owner && !shared)
+		m, err := pinned.Map(a.pin.path, name, !owner && !shared)
 		if err != nil {
 			return err
 		}
 		in.maps[name] = m
 	}
 	for _, name := range pinnedPrograms {
-		program, err := a.pin.loadProgram(name)
+		program, err := pinned.Program(a.pin.path, name)
 		if err != nil {
 			return err
 		}
@@ -141,7 +142,7 @@ func (a *Attachment) openAll(owner bool) error {
 	for _, name := range a.linkNames {
 		l, err := link.LoadPinnedLink(filepath.Join(a.pin.path, name.Pin), nil)
 		if err != nil {
-			return a.pin.explain(name.Pin, err)
+			return pinned.Explain(a.pin.path, name.Pin, err)
 		}
 		a.links = append(a.links, l)
 	}
@@ -153,7 +154,7 @@ func (a *Attachment) checkLinks() error {
 	for i, l := range a.links {
 		index, err := observed(l)
 		if err != nil {
-			return a.pin.explain(a.linkNames[i].Pin, err)
+			return pinned.Explain(a.pin.path, a.linkNames[i].Pin, err)
 		}
 		if p := &a.ports[a.linkNames[i].Point]; index != p.ifindex {
 			return &GoneError{a.pin.path, p.name}
@@ -259,15 +260,15 @@ func Discard(path string) error {
 	if err := removeStale(path); err != nil {
 		return err
 	}
-	lock, err := lockDirectory(path)
+	lock, err := pinned.Lock(path)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	p := &pin{path: path, lock: lock}
-	if err := p.readAbout(); err != nil {
+	if _, err := pinned.ReadAbout(path); err != nil {
 		return err
 	}
+	p := &pin{path: path, lock: lock}
 	return p.remove()
 }
 

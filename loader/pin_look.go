@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf/link"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // A Look is a pinned meter as somebody sees it who does not read it.
@@ -26,7 +27,7 @@ func LookAt(path string) (*Look, error) {
 		return nil, err
 	}
 	look := &Look{}
-	lock, err := lockDirectory(path)
+	lock, err := pinned.Lock(path)
 	if busy := new(InUseError); errors.As(err, &busy) {
 		look.Read, look.Reader = true, busy.PID
 	} else if err != nil {
@@ -34,22 +35,21 @@ func LookAt(path string) (*Look, error) {
 	} else if err := lock.Close(); err != nil {
 		return nil, fmt.Errorf("unlock the pinned meter %s: %w", path, err)
 	}
-	p := &pin{path: path}
-	if err := p.readAbout(); err != nil {
+	if look.About, err = pinned.ReadAbout(path); err != nil {
 		return nil, err
 	}
-	look.About = p.about
-	if err := p.checkLayout(); err != nil {
+	p := &pin{path: path, about: look.About}
+	if err := p.about.CheckLayout(path); err != nil {
 		return nil, err
 	}
 	look.Gone = p.gone()
 	for i, point := range p.about.Points {
 		look.Handles.Points = append(look.Handles.Points, bpf.Point{Index: uint8(i), Name: point.Name, Ifindex: point.Ifindex})
 	}
-	if look.Handles.Ledgers, err = p.loadMap(bpf.WeirMapLedgers, true); err != nil {
+	if look.Handles.Ledgers, err = pinned.Map(path, bpf.WeirMapLedgers, true); err != nil {
 		return nil, err
 	}
-	if look.Handles.Progress, err = p.loadMap(bpf.WeirMapProgress, true); err != nil {
+	if look.Handles.Progress, err = pinned.Map(path, bpf.WeirMapProgress, true); err != nil {
 		return nil, errors.Join(err, look.Close())
 	}
 	return look, nil

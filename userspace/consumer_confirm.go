@@ -159,6 +159,9 @@ func (c *Consumer) awaitRoom() error {
 	}
 	c.publish()
 	start := c.unconfirmed()
+	if err := c.confirmItself(); err != nil {
+		return err
+	}
 	for deadline := time.Now().Add(confirmationWait); time.Now().Before(deadline); time.Sleep(pollInterval) {
 		if err := c.keepUp(); err != nil {
 			return err

@@ -207,7 +207,8 @@ func security() []row {
 		{id: "H5", promise: "nDPI's process can do nothing else", tests: []string{"dpi TestH5ProcessHasNoPrivileges"},
 			missing: "each forbidden act tried"},
 		{id: "H6", promise: "pins are for their group only", tests: []string{
-			"loader TestH6PinsHaveTheirModes", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse"}},
+			"loader TestH6PinsHaveTheirModes", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse",
+			"examples/pinnedflows TestH6UnprivilegedProgramReadsAPinnedMeterAlone"}},
 		{id: "H7", promise: "the control socket refuses strangers and garbage", missing: "the control socket"},
 		{id: "H8", promise: "programs call only allowed helpers", tests: []string{
 			"bpf TestH8ProgramsCallOnlyAllowedHelpers", "bpf TestH8MapsHaveNoFlagsButThoseOnTheList"}},
