@@ -29,11 +29,25 @@ type Sink interface {
 	// continued. What could not be written goes to the new file; where that cannot
 	// be opened, to the old one as before. What is no regular file is only flushed.
 	Reopen() error
-	// Close flushes and closes; its *Error counts the flows that were taken and
-	// could not be written. It does not close standard output.
+	// Close flushes and closes; its *Error, or several joined, counts the flows that
+	// were taken and could not be written. It does not close standard output.
 	Close() error
 	// Name is the output as FORMAT:PATH.
 	Name() string
+}
+
+// A Queued is a Sink whose flows go out later than Write returns: one to a network.
+// Its Flush does not wait, and its error is ErrWaiting while something is queued.
+type Queued interface {
+	Sink
+	// Settled is how many of the flows given to Write first are known to have arrived
+	// or were refused, and what was refused of them.
+	Settled() (flows uint64, notSent userspace.Count)
+	// GiveUp empties the queue; its *Error, or several joined, counts what was in it.
+	GiveUp() error
+	// Patient has Write wait for room from now on, as long as the other side takes
+	// anything at all: for flows that can wait, as those of files.
+	Patient()
 }
 
 // An Error is an output that cannot take flows. The NotSent of all errors of a
@@ -44,6 +58,20 @@ type Error struct {
 	Flows   uint64
 	NotSent userspace.Count
 	Err     error
+}
+
+// Cause is why flows were not sent, in a word or two; empty for a file's or
+// standard output's, of which there is only one.
+func (e *Error) Cause() string {
+	switch {
+	case errors.Is(e.Err, ErrUnreachable):
+		return "no connection"
+	case errors.Is(e.Err, ErrSlow):
+		return "too slow"
+	case errors.Is(e.Err, ErrUnconfirmed):
+		return "not confirmed"
+	}
+	return ""
 }
 
 func (e *Error) Error() string {
@@ -68,31 +96,32 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; ndjson may end in ?events=label", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; csv and ndjson may have tcp://HOST:PORT or unix:///PATH for a path; ndjson may end in ?events=label", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is
-// stdout; "-" alone is ndjson:-. A file that exists is replaced.
-func Open(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
-	return open(spec, columns, stdout, os.O_TRUNC)
+// stdout; "-" alone is ndjson:-. A file that exists is replaced. Where the path is
+// tcp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can.
+func Open(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
+	return open(spec, columns, stdout, os.O_TRUNC, opts)
 }
 
 // Resume is Open, but goes on at the end of a file that exists. A last line that a
 // killed process has left without its end is cut off.
-func Resume(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
+func Resume(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
 	_, path, err := Parse(spec)
 	if err != nil {
 		return nil, err
 	}
-	if path != "-" {
+	if path != "-" && !IsRemote(path) {
 		if err := cutTornLine(path); err != nil {
 			return nil, fmt.Errorf("go on with output %s: %w%s", spec, bare(err), advice(err))
 		}
 	}
-	return open(spec, columns, stdout, 0)
+	return open(spec, columns, stdout, 0, opts)
 }
 
-func open(spec string, columns []feature.Column, stdout io.Writer, mode int) (Sink, error) {
+func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opts []Option) (Sink, error) {
 	format, path, err := Parse(spec)
 	if err != nil {
 		return nil, err
@@ -100,6 +129,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int) (Si
 	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns)}
 	if _, labels, _ := splitEvents(spec); labels {
 		s.labels = newLabelEncoder(columns)
+	}
+	if p, remote, _ := findPlace(path); remote {
+		return newRemote(s.name, p, s.encoder, s.labels, newLimits(opts)).start(), nil
 	}
 	if path == "-" {
 		s.writer = stdout
@@ -127,6 +159,11 @@ func Parse(spec string) (format, path string, err error) {
 	format, path, err = parse(rest)
 	if err == nil && labels && format != NDJSON {
 		err = &SpecError{spec, "labels are written as ndjson only"}
+	}
+	if _, remote, reason := findPlace(path); err == nil && reason != "" {
+		err = &SpecError{spec, reason}
+	} else if err == nil && remote && format == Table {
+		err = &SpecError{spec, "a table is for reading: csv and ndjson go over a network"}
 	}
 	return format, path, err
 }
@@ -182,8 +219,14 @@ func newEncoder(format string, columns []feature.Column) encoder {
 // advice says what the user can do about an error, as the end of a sentence.
 func advice(err error) string {
 	switch {
-	case errors.Is(err, ErrReaderGone):
+	case errors.Is(err, ErrReaderGone), errors.Is(err, ErrUnconfirmed):
 		return ""
+	case errors.Is(err, ErrWaiting):
+		return "; trying again"
+	case errors.Is(err, ErrUnreachable):
+		return "; see that something listens there"
+	case errors.Is(err, ErrSlow):
+		return "; a larger queue bridges a peak, and nothing else"
 	case errors.Is(err, fs.ErrNotExist):
 		return "; create the directory first"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
