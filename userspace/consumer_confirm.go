@@ -195,3 +195,13 @@ func ReadLedger(h bpf.Handles) (Ledger, error) {
 	c.brokenOff = true
 	return c.Ledger(), nil
 }
+
+// Crowded tells whether what waits for confirmation takes more than half of the ring
+// buffer: a full one holds up the closing of flows, and loses samples. It may be
+// called at any time before Close.
+func (c *Consumer) Crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &c.confirmed
+	return len(f.waiting) > 0 && f.present.Position-f.last.Position > uint64(c.ring.size())/2
+}

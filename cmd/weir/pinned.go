@@ -43,12 +43,17 @@ func (p *pinnedRun) confirm(o *outputs) {
 	flows := p.flows
 	p.mu.Unlock()
 	if o.flush() {
-		p.say(flows, o.notSent())
+		p.say(o.settled(flows))
+	}
+	if p.consumer.Crowded() && !o.waits.Load() {
+		// Metering is not to wait for an output: what it has not taken is not sent.
+		o.giveUp()
+		p.say(o.settled(flows))
 	}
 }
 
-// confirmAll confirms everything, once the outputs are closed.
-func (p *pinnedRun) confirmAll(o *outputs) { p.say(p.flows, o.notSent()) }
+// confirmAll confirms what is safe, once the outputs are closed.
+func (p *pinnedRun) confirmAll(o *outputs) { p.say(o.settled(p.flows)) }
 
 func (p *pinnedRun) say(flows uint64, notSent userspace.Count) {
 	p.mu.Lock()

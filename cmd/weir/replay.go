@@ -69,6 +69,7 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 	if err != nil {
 		return err
 	}
+	r.outputs.patient() // a file can wait
 	options, err := r.options(c.Context, false)
 	if err != nil {
 		r.close()

@@ -1,5 +1,5 @@
-// Package sink writes flows to files and standard output: CSV for data frames,
-// NDJSON for pipes, a table for eyes.
+// Package sink writes flows to files, standard output and network addresses: CSV for
+// data frames, NDJSON for pipes, a table for eyes.
 package sink
 
 import (
