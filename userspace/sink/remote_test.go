@@ -401,7 +401,7 @@ func (c *reluctantConn) Write(p []byte) (int, error) {
 func TestG4PartialWritesGiveTheSameOctetsOverANetwork(t *testing.T) {
 	c := collect(t, "unix", func(c *collector, number int, conn net.Conn) { c.read(number, conn, 0) })
 	p, _, _ := findPlace(c.path)
-	r := newRemote("ndjson:"+c.path, p, newEncoder(NDJSON, everything), nil, newLimits(nil))
+	r := newRemote("ndjson:"+c.path, p, newEncoder(NDJSON, everything, ending{}), nil, newLimits(nil))
 	for n := uint64(1); n <= 50; n++ {
 		if err := r.Write(numbered(n)); err != nil {
 			t.Fatal(err)

@@ -96,7 +96,7 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; csv and ndjson may have tcp://HOST:PORT or unix:///PATH for a path; ndjson may end in ?events=label", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; csv and ndjson may have tcp://HOST:PORT or unix:///PATH for a path; csv may end in ?formulas=keep, ndjson in ?events=label", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is
@@ -126,8 +126,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns)}
-	if _, labels, _ := splitEvents(spec); labels {
+	_, ending, _ := splitEnding(spec)
+	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns, ending)}
+	if ending.labels {
 		s.labels = newLabelEncoder(columns)
 	}
 	if p, remote, _ := findPlace(path); remote {
@@ -152,13 +153,16 @@ const (
 // Parse takes a specification apart into a format and a path without opening
 // anything. Its error is a *SpecError.
 func Parse(spec string) (format, path string, err error) {
-	rest, labels, err := splitEvents(spec)
+	rest, ending, err := splitEnding(spec)
 	if err != nil {
 		return "", "", err
 	}
 	format, path, err = parse(rest)
-	if err == nil && labels && format != NDJSON {
+	switch {
+	case err == nil && ending.labels && format != NDJSON:
 		err = &SpecError{spec, "labels are written as ndjson only"}
+	case err == nil && ending.formulas && format != CSV:
+		err = &SpecError{spec, "only csv guards formulas"}
 	}
 	if _, remote, reason := findPlace(path); err == nil && reason != "" {
 		err = &SpecError{spec, reason}
@@ -190,6 +194,31 @@ func parse(spec string) (format, path string, err error) {
 	return "", "", &SpecError{spec, "the format is not clear"}
 }
 
+// An ending is what may follow the path of a specification.
+type ending struct {
+	labels   bool // ?events=label: labels are written, too
+	formulas bool // ?formulas=keep: texts are written as they are, formulas or not
+}
+
+// splitEnding takes the ending off a specification.
+func splitEnding(spec string) (rest string, e ending, err error) {
+	for _, k := range []struct {
+		key, value string
+		set        *bool
+	}{{"events", "label", &e.labels}, {"formulas", "keep", &e.formulas}} {
+		before, value, found := strings.Cut(spec, "?"+k.key+"=")
+		switch {
+		case !found:
+		case value != k.value:
+			return "", ending{}, &SpecError{spec, fmt.Sprintf("?%s= has no value %q but %s", k.key, value, k.value)}
+		default:
+			*k.set = true
+			return before, e, nil
+		}
+	}
+	return spec, e, nil
+}
+
 // isWord tells a format's name from the beginning of a path that has a colon.
 func isWord(s string) bool {
 	for _, c := range s {
@@ -206,10 +235,10 @@ type encoder interface {
 	appendFlow(dst []byte, r *feature.Row) []byte
 }
 
-func newEncoder(format string, columns []feature.Column) encoder {
+func newEncoder(format string, columns []feature.Column, e ending) encoder {
 	switch format {
 	case CSV:
-		return &csvEncoder{columns: columns}
+		return &csvEncoder{columns: columns, formulas: e.formulas}
 	case NDJSON:
 		return newNDJSONEncoder(columns)
 	}
