@@ -219,7 +219,9 @@ func security() []row {
 		{id: "H8", promise: "programs call only allowed helpers", tests: []string{
 			"bpf TestH8ProgramsCallOnlyAllowedHelpers", "bpf TestH8MapsHaveNoFlagsButThoseOnTheList"}},
 		{id: "H9", promise: "the unit file is audited at 2.0 or less", missing: "the unit file"},
-		{id: "H10", promise: "no payload on disk", missing: "a test under this row's name"},
+		{id: "H10", promise: "no payload on disk", tests: []string{
+			"cmd/weir TestH10NoOutputHoldsPayload", "userspace TestH10SamplesAreCutToTheOctetsAskedFor",
+			"dpi TestH10SamplesLeaveNothingInTheOutbox", "dpi/worker TestH10SamplesLeaveNothingInTheSession"}},
 		{id: "H11", promise: "the object is what its sources give", tests: []string{"bpf TestH11HashesNameTheObjectAndItsLayout"},
 			missing: "the rebuild, which make check-generate does"},
 		{id: "H12", promise: "logs hold no hostile octets and do not repeat", tests: []string{
