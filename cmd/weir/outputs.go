@@ -236,6 +236,9 @@ func (o *outputs) settle(l *userspace.Ledger, before userspace.Count) {
 		l.NotSent[name] = count
 	}
 	for _, out := range o.all {
+		for column, n := range out.sink.Panics() {
+			o.say.always("%s: column %s could not be found for %d flows; this is a fault of weir, please report it", out.sink.Name(), column, n)
+		}
 		if out.flows > 0 && !out.gone {
 			o.say.always("%s: %d flows with %d packets were not written", out.sink.Name(), out.flows, out.notSent.Packets)
 		}

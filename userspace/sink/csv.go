@@ -28,12 +28,16 @@ func (e *csvEncoder) appendHeader(dst []byte) []byte {
 	return append(dst, '\n')
 }
 
-func (e *csvEncoder) appendFlow(dst []byte, r *feature.Row) []byte {
+func (e *csvEncoder) appendFlow(dst []byte, r *feature.Row, g *guard) []byte {
 	for i := range e.columns {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = e.appendValue(dst, &e.columns[i], r)
+		if c := &e.columns[i]; g == nil {
+			dst = e.appendValue(dst, c, r)
+		} else {
+			dst = g.value(dst, c, "", func(dst []byte) []byte { return e.appendValue(dst, c, r) })
+		}
 	}
 	return append(dst, '\n')
 }

@@ -32,9 +32,14 @@ func newNDJSONEncoder(columns []feature.Column) *ndjsonEncoder {
 
 func (e *ndjsonEncoder) appendHeader(dst []byte) []byte { return dst }
 
-func (e *ndjsonEncoder) appendFlow(dst []byte, r *feature.Row) []byte {
+func (e *ndjsonEncoder) appendFlow(dst []byte, r *feature.Row, g *guard) []byte {
 	for i := range e.columns {
-		dst = e.appendValue(append(dst, e.keys[i]...), &e.columns[i], r)
+		dst = append(dst, e.keys[i]...)
+		if c := &e.columns[i]; g == nil {
+			dst = e.appendValue(dst, c, r)
+		} else {
+			dst = g.value(dst, c, "null", func(dst []byte) []byte { return e.appendValue(dst, c, r) })
+		}
 	}
 	return append(dst, "}\n"...)
 }

@@ -31,6 +31,7 @@ var (
 // that each comes once on a connection, and on several at most when it is not known
 // what had arrived.
 type remote struct {
+	guard
 	name    string
 	place   place
 	limits  limits
@@ -83,7 +84,7 @@ func (r *remote) Write(f *userspace.Flow) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.row.Flow = f
-	r.record = r.encoder.appendFlow(r.record[:0], &r.row)
+	r.record = r.guard.append(r.encoder, r.record[:0], &r.row)
 	r.row.Flow = nil
 	if err := r.put(1, userspace.Count{Packets: f.Packets(), Octets: f.Octets()}); err != nil {
 		return err

@@ -34,6 +34,9 @@ type Sink interface {
 	Close() error
 	// Name is the output as FORMAT:PATH.
 	Name() string
+	// Panics counts, by column, the values that are missing because the column's
+	// function panicked.
+	Panics() map[string]uint64
 }
 
 // A Queued is a Sink whose flows go out later than Write returns: one to a network.
@@ -229,10 +232,11 @@ func isWord(s string) bool {
 	return s != ""
 }
 
-// An encoder appends what a format writes: a header, then one record a flow.
+// An encoder appends what a format writes: a header, then one record a flow, whose
+// values g guards unless it is nil.
 type encoder interface {
 	appendHeader(dst []byte) []byte
-	appendFlow(dst []byte, r *feature.Row) []byte
+	appendFlow(dst []byte, r *feature.Row, g *guard) []byte
 }
 
 func newEncoder(format string, columns []feature.Column, e ending) encoder {

@@ -26,7 +26,7 @@ func textRow(e func([]feature.Column) encoder, value string) string {
 		return feature.Column{Field: feature.Field{Name: name}, Text: func(dst []byte, _ *feature.Row) []byte { return append(dst, v...) }}
 	}
 	columns := []feature.Column{column("a", "left"), column("b", value), column("c", "right")}
-	return string(e(columns).appendFlow(nil, &feature.Row{}))
+	return string(e(columns).appendFlow(nil, &feature.Row{}, nil))
 }
 
 // utf8Of is what must come back: the value, with U+FFFD for each octet that is
@@ -136,7 +136,7 @@ func TestG5NoTextCommandsATerminal(t *testing.T) {
 	for _, value := range hostile {
 		f := web()
 		f.L7 = &userspace.L7{ApplicationName: value}
-		line := string((&tableEncoder{}).appendFlow(nil, &feature.Row{Flow: f}))
+		line := string((&tableEncoder{}).appendFlow(nil, &feature.Row{Flow: f}, nil))
 		for _, c := range strings.TrimSuffix(line, "\n") {
 			if !unicode.IsPrint(c) {
 				t.Errorf("%q lets character %#x through: %q", value, c, line)
@@ -185,10 +185,10 @@ func FuzzFloatComesBack(f *testing.F) {
 func TestUnknownDeviationIsMissing(t *testing.T) {
 	columns := []feature.Column{{Field: feature.Field{Name: "d"}, Float: func(*feature.Row) float64 { return math.NaN() }}, everything[0]}
 	row := &feature.Row{ID: 3}
-	if got := string((&csvEncoder{columns: columns}).appendFlow(nil, row)); got != ",3\n" {
+	if got := string((&csvEncoder{columns: columns}).appendFlow(nil, row, nil)); got != ",3\n" {
 		t.Errorf("CSV: %q, want an empty field", got)
 	}
-	if got := string(newNDJSONEncoder(columns).appendFlow(nil, row)); got != `{"d": null, "id": 3}`+"\n" {
+	if got := string(newNDJSONEncoder(columns).appendFlow(nil, row, nil)); got != `{"d": null, "id": 3}`+"\n" {
 		t.Errorf("NDJSON: %q, want null", got)
 	}
 }
