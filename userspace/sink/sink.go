@@ -116,7 +116,7 @@ func Resume(spec string, columns []feature.Column, stdout io.Writer, opts ...Opt
 	if err != nil {
 		return nil, err
 	}
-	if path != "-" && !IsRemote(path) {
+	if _, _, remote := Remote(path); path != "-" && !remote {
 		if err := cutTornLine(path); err != nil {
 			return nil, fmt.Errorf("go on with output %s: %w%s", spec, bare(err), advice(err))
 		}

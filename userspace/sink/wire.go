@@ -35,10 +35,11 @@ func findPlace(path string) (p place, found bool, reason string) {
 	return place{network, address}, true, ""
 }
 
-// IsRemote tells whether a path, as Parse returns it, is a network address.
-func IsRemote(path string) bool {
-	_, found, _ := findPlace(path)
-	return found
+// Remote tells what a path, as Parse returns it, is the address of: "tcp" with host and
+// port, or "unix" with a path; it is of a file where remote is false.
+func Remote(path string) (network, address string, remote bool) {
+	p, found, _ := findPlace(path)
+	return p.network, p.address, found
 }
 
 // A wire is a connection, and how far what was written to it has arrived. The kernel
