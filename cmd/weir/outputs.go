@@ -49,9 +49,13 @@ func openOutputs(env *environment, s *settings, say speaker) (*outputs, error) {
 			specs[0] = sink.Table + ":-"
 		}
 	}
+	options := []sink.Option{sink.WithQueue(s.queueFlows.n, s.queueOctets.n), sink.WithDrain(s.drain.d)}
+	if !s.offline {
+		options = append(options, sink.WithQueueing())
+	}
 	o := &outputs{say: say, seldom: &seldom{say: say}, gone: make(chan struct{})}
 	for _, spec := range specs {
-		out, err := open(spec, s.columns(), env.stdout, sink.WithQueue(s.queueFlows.n, s.queueOctets.n), sink.WithDrain(s.drain.d))
+		out, err := open(spec, s.columns(), env.stdout, options...)
 		if err != nil {
 			o.close()
 			return nil, err
@@ -146,7 +150,7 @@ func (o *outputs) trouble(out *output, err error) {
 		out.refuse(cause, e.Flows, e.NotSent)
 	}
 	if errors.Is(err, sink.ErrWaiting) {
-		if cause != "" {
+		if e.Err != sink.ErrWaiting {
 			o.seldom.tell(out.sink.Name()+cause, "%s", oneLine(err))
 		}
 		return

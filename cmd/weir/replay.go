@@ -13,6 +13,7 @@ import (
 
 func replayCommand(env *environment) *cli.Command {
 	s := newSettings()
+	s.offline = true
 	// A file's packets are all there: nDPI follows a stream of cut ones badly.
 	s.octets.max, s.octets.n = userspace.SampleOctetsMax, userspace.SampleOctetsMax
 	return &cli.Command{
@@ -69,7 +70,7 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 	if err != nil {
 		return err
 	}
-	r.outputs.patient() // a file can wait
+	r.outputs.patient()
 	options, err := r.options(c.Context, false)
 	if err != nil {
 		r.close()

@@ -33,6 +33,7 @@ type settings struct {
 	queueFlows  number
 	queueOctets number
 	drain       span
+	offline     bool // the input can wait for the outputs
 	statistics  bool
 	tcp         bool
 	ip          bool
@@ -76,9 +77,9 @@ func (s *settings) outputFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
 			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; PATH may be tcp://HOST:PORT or unix:///PATH; csv:PATH?formulas=keep lets texts be formulas of spreadsheets; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "queue-flows", Value: &s.queueFlows, Category: categoryOutput,
-			Usage: "let at most `N` flows wait for each output over a network; what finds no room is not sent"},
+			Usage: "let at most `N` flows wait for each output that cannot keep up; live, what finds no room is not sent"},
 		&cli.GenericFlag{Name: "queue-octets", Value: &s.queueOctets, Category: categoryOutput,
-			Usage: "let at most `N` octets of flows wait for each output over a network"},
+			Usage: "let at most `N` octets of flows wait for each output"},
 		&cli.GenericFlag{Name: "drain", Value: &s.drain, Category: categoryOutput,
 			Usage: "at the end wait `DURATION` for what is queued to arrive, then give it up"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,

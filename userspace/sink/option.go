@@ -2,12 +2,13 @@ package sink
 
 import "time"
 
-// An Option shapes outputs that queue: those to a network.
+// An Option shapes outputs that queue: those to a network, and WithQueueing all.
 type Option func(*limits)
 
 // limits bound how much an output holds, and how long it takes for things.
 type limits struct {
 	records, octets int
+	queueing        bool
 	drain           time.Duration
 
 	connect, stall     time.Duration
@@ -40,6 +41,12 @@ func newLimits(opts []Option) limits {
 // to have arrived. What finds no room is not sent.
 func WithQueue(records, octets int) Option {
 	return func(l *limits) { l.records, l.octets = records, octets }
+}
+
+// WithQueueing makes files and standard output a Queued, too: for a live meter, which
+// a disk or a reader that is slow, or stuck, must not hold up.
+func WithQueueing() Option {
+	return func(l *limits) { l.queueing = true }
 }
 
 // WithDrain has Close wait at most so long for what is queued to arrive, and Write,

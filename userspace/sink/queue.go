@@ -100,13 +100,13 @@ func (q *queue) refuse(flows uint64, count userspace.Count) {
 	}
 }
 
-// take returns the octets of the next batch, which is to begin at a position of the
-// connection; nil if all were taken.
-func (q *queue) take(position int64) []byte {
+// take returns the octets and records of the next batch, which is to begin at a
+// position of the connection; none if all were taken.
+func (q *queue) take(position int64) (data []byte, records []record) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.taken == len(q.batches) {
-		return nil
+		return nil, nil
 	}
 	if q.taken == 0 {
 		q.start = position
@@ -114,7 +114,7 @@ func (q *queue) take(position int64) []byte {
 	b := q.batches[q.taken]
 	b.closed = true
 	q.taken++
-	return b.data[b.begin:]
+	return b.data[b.begin:], b.records[b.done:]
 }
 
 // restart has everything that is not settled taken again, on another connection.

@@ -523,13 +523,13 @@ func TestQueuedFlowsAreSettledInTheirOrder(t *testing.T) {
 	}
 	q.refuse(1, one)
 	check("nothing sent", 0, 0)
-	if got := q.take(100); len(got) != 30 {
+	if got, _ := q.take(100); len(got) != 30 {
 		t.Fatalf("%q", got)
 	}
 	q.settle(119)
 	check("one arrived, and most of the next", 1, 0)
 	q.restart()
-	if got := q.take(7); len(got) != 20 {
+	if got, _ := q.take(7); len(got) != 20 {
 		t.Errorf("%q is sent again, want two records", got)
 	}
 	q.add([]byte("abc"), 1, one)

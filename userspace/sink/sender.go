@@ -40,7 +40,7 @@ func (r *remote) talk(ctx context.Context, w *wire) error {
 		return err
 	}
 	for {
-		if data := r.queue.take(w.written.Load()); data != nil {
+		if data, _ := r.queue.take(w.written.Load()); data != nil {
 			if err := w.write(ctx, data, arrived); err != nil {
 				return err
 			}

@@ -39,7 +39,8 @@ type Sink interface {
 	Panics() map[string]uint64
 }
 
-// A Queued is a Sink whose flows go out later than Write returns: one to a network.
+// A Queued is a Sink whose flows go out later than Write returns: one to a network,
+// or any that was opened WithQueueing.
 // Its Flush does not wait, and its error is ErrWaiting while something is queued.
 type Queued interface {
 	Sink
@@ -134,8 +135,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 	if ending.labels {
 		s.labels = newLabelEncoder(columns)
 	}
+	limits := newLimits(opts)
 	if p, remote, _ := findPlace(path); remote {
-		return newRemote(s.name, p, s.encoder, s.labels, newLimits(opts)).start(), nil
+		return newRemote(s.name, p, s.encoder, s.labels, limits).start(), nil
 	}
 	if path == "-" {
 		s.writer = stdout
@@ -143,6 +145,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 		return nil, fmt.Errorf("open output %s: %w%s", s.name, err, advice(err))
 	}
 	s.begin()
+	if limits.queueing {
+		return newBehind(s, limits), nil
+	}
 	return s, nil
 }
 
