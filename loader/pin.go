@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -247,3 +248,21 @@ func (p *pin) remove() error {
 	}
 	return removePins(dir)
 }
+
+// loadMap opens a map of the directory.
+func (p *pin) loadMap(name string, readOnly bool) (*ebpf.Map, error) {
+	return pinned.Map(p.path, name, readOnly)
+}
+
+func (p *pin) loadProgram(name string) (*ebpf.Program, error) { return pinned.Program(p.path, name) }
+
+func (p *pin) explain(name string, err error) error { return pinned.Explain(p.path, name, err) }
+
+// readAbout fills in p.about.
+func (p *pin) readAbout() (err error) {
+	p.about, err = pinned.ReadAbout(p.path)
+	return err
+}
+
+// checkLayout returns a *LayoutError where nothing further may be read.
+func (p *pin) checkLayout() error { return p.about.CheckLayout(p.path) }

@@ -78,7 +78,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 		}
 	}
 	had.Object, had.PID = want.Object, want.PID
-	m, err := pinned.Map(a.pin.path, pinAbout, false)
+	m, err := a.pin.loadMap(pinAbout, false)
 	if err != nil {
 		return err
 	}
@@ -93,10 +93,10 @@ func (a *Attachment) open(path string) error {
 		return err
 	}
 	a.pin = &pin{path: path, lock: lock}
-	if a.pin.about, err = pinned.ReadAbout(path); err != nil {
+	if err := a.pin.readAbout(); err != nil {
 		return err
 	}
-	return a.pin.about.CheckLayout(path)
+	return a.pin.checkLayout()
 }
 
 // arrange takes what was decided when the meter was started.
@@ -123,14 +123,14 @@ func (a *Attachment) openAll(owner bool) error {
 		if !owner && !shared && name != bpf.WeirMapFlows && name != bpf.WeirMapLedgers {
 			continue
 		}
-		m, err := pinned.Map(a.pin.path, name, !owner && !shared)
+		m, err := a.pin.loadMap(name, !owner && !shared)
 		if err != nil {
 			return err
 		}
 		in.maps[name] = m
 	}
 	for _, name := range pinnedPrograms {
-		program, err := pinned.Program(a.pin.path, name)
+		program, err := a.pin.loadProgram(name)
 		if err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (a *Attachment) openAll(owner bool) error {
 	for _, name := range a.linkNames {
 		l, err := link.LoadPinnedLink(filepath.Join(a.pin.path, name.Pin), nil)
 		if err != nil {
-			return pinned.Explain(a.pin.path, name.Pin, err)
+			return a.pin.explain(name.Pin, err)
 		}
 		a.links = append(a.links, l)
 	}
@@ -154,7 +154,7 @@ func (a *Attachment) checkLinks() error {
 	for i, l := range a.links {
 		index, err := observed(l)
 		if err != nil {
-			return pinned.Explain(a.pin.path, a.linkNames[i].Pin, err)
+			return a.pin.explain(a.linkNames[i].Pin, err)
 		}
 		if p := &a.ports[a.linkNames[i].Point]; index != p.ifindex {
 			return &GoneError{a.pin.path, p.name}
@@ -265,10 +265,10 @@ func Discard(path string) error {
 		return err
 	}
 	defer lock.Close()
-	if _, err := pinned.ReadAbout(path); err != nil {
+	p := &pin{path: path, lock: lock}
+	if err := p.readAbout(); err != nil {
 		return err
 	}
-	p := &pin{path: path, lock: lock}
 	return p.remove()
 }
 

@@ -35,21 +35,22 @@ func LookAt(path string) (*Look, error) {
 	} else if err := lock.Close(); err != nil {
 		return nil, fmt.Errorf("unlock the pinned meter %s: %w", path, err)
 	}
-	if look.About, err = pinned.ReadAbout(path); err != nil {
+	p := &pin{path: path}
+	if err := p.readAbout(); err != nil {
 		return nil, err
 	}
-	p := &pin{path: path, about: look.About}
-	if err := p.about.CheckLayout(path); err != nil {
+	look.About = p.about
+	if err := p.checkLayout(); err != nil {
 		return nil, err
 	}
 	look.Gone = p.gone()
 	for i, point := range p.about.Points {
 		look.Handles.Points = append(look.Handles.Points, bpf.Point{Index: uint8(i), Name: point.Name, Ifindex: point.Ifindex})
 	}
-	if look.Handles.Ledgers, err = pinned.Map(path, bpf.WeirMapLedgers, true); err != nil {
+	if look.Handles.Ledgers, err = p.loadMap(bpf.WeirMapLedgers, true); err != nil {
 		return nil, err
 	}
-	if look.Handles.Progress, err = pinned.Map(path, bpf.WeirMapProgress, true); err != nil {
+	if look.Handles.Progress, err = p.loadMap(bpf.WeirMapProgress, true); err != nil {
 		return nil, errors.Join(err, look.Close())
 	}
 	return look, nil

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -58,7 +59,7 @@ func newSettings() *settings {
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 		queueFlows:  number{min: 1, max: 1 << 24, n: sink.QueueRecords},
 		queueOctets: number{min: 1 << 16, max: 1 << 36, n: sink.QueueOctets},
-		drain:       span{d: sink.Drain},
+		drain:       span{min: 100 * time.Millisecond, d: sink.Drain},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,9 @@ type behind struct {
 	reopens chan chan error
 	done    chan struct{}
 
+	abandoned atomic.Bool // Close did not wait for run to end
+	finished  sync.Once
+
 	troubleMu sync.Mutex
 	trouble   error // of the latest attempt to write
 }
@@ -32,7 +36,12 @@ func newBehind(s *stream, l limits) *behind {
 
 // run writes until the end, or until the reader has gone.
 func (b *behind) run() {
-	defer close(b.done)
+	defer func() {
+		close(b.done)
+		if b.abandoned.Load() {
+			_ = b.finish() // its error has nobody to hear it
+		}
+	}()
 	for {
 		err := b.write()
 		b.troubleMu.Lock()
@@ -151,17 +160,31 @@ func (b *behind) Reopen() error {
 }
 
 // Close implements Sink. It waits for what is queued as long as anything moves, and
-// gives up the rest. A write that is stuck is left behind.
+// gives up the rest. A write that is stuck is left behind, and the file closed after it.
 func (b *behind) Close() error {
 	close(b.closing)
 	ended := b.awaitEnd()
 	b.freeze()
 	if !ended {
+		b.abandoned.Store(true)
+		select {
+		case <-b.done:
+			_ = b.finish()
+		default:
+		}
 		return b.GiveUp()
 	}
 	_, lost := b.queue.giveUp(0)
-	b.stream.buffer, b.stream.records = nil, nil // they are the queue's
-	return errors.Join(b.gaveUp(lost, b.why()), b.stream.Close())
+	return errors.Join(b.gaveUp(lost, b.why()), b.finish())
+}
+
+// finish closes the file, once run has ended. What is in the stream is the queue's.
+func (b *behind) finish() (err error) {
+	b.finished.Do(func() {
+		b.stream.buffer, b.stream.records = nil, nil
+		err = b.stream.Close()
+	})
+	return err
 }
 
 // awaitEnd waits for run to end, as long as anything moves.
