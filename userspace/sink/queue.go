@@ -20,7 +20,10 @@ type batch struct {
 }
 
 // batchOctets is how many octets a batch gathers, and one record more.
-const batchOctets = flushAt
+const (
+	batchOctets = flushAt
+	spareMax    = 16
+)
 
 // A queue holds records from when they are written until they are settled: until
 // it is known that they have arrived. It is bounded in records and octets.
@@ -32,7 +35,7 @@ type queue struct {
 	mu      sync.Mutex
 	batches []*batch // the oldest first
 	taken   int      // of them
-	spare   *batch
+	spare   []*batch // to be filled again, spareMax of them at most
 	records int
 	octets  int
 	offered uint64 // flows, those refused included
@@ -79,9 +82,11 @@ func (q *queue) open() *batch {
 	if n := len(q.batches); n > 0 && !q.batches[n-1].closed && len(q.batches[n-1].data) < batchOctets {
 		return q.batches[n-1]
 	}
-	b := q.spare
-	if q.spare = nil; b == nil {
-		b = &batch{}
+	b := &batch{}
+	if n := len(q.spare); n > 0 {
+		b, q.spare = q.spare[n-1], q.spare[:n-1]
+	} else {
+		b.data = make([]byte, 0, batchOctets+batchOctets/8)
 	}
 	*b = batch{data: b.data[:0], records: b.records[:0], offered: q.offered, refused: q.refused}
 	q.batches = append(q.batches, b)
@@ -140,7 +145,9 @@ func (q *queue) settle(position int64) (settled int) {
 		}
 		q.batches = q.batches[1:]
 		q.taken--
-		q.spare = b
+		if len(q.spare) < spareMax {
+			q.spare = append(q.spare, b)
+		}
 	}
 	if settled > 0 {
 		q.moved = time.Now()
@@ -219,7 +226,7 @@ func (q *queue) giveUp(written int64) (sent, unsent share) {
 		}
 	}
 	q.refused = q.refused.Plus(sent.count).Plus(unsent.count)
-	q.batches, q.taken, q.spare = nil, 0, nil
+	q.batches, q.taken = nil, 0
 	wake(q.room)
 	return sent, unsent
 }
