@@ -118,6 +118,12 @@ func (o *outbox) send() {
 	o.cur = nil
 }
 
+// giveBack frees a batch. Of the packets in it nothing stays behind.
+func (o *outbox) giveBack(b *batch) {
+	clear(b.b)
+	o.free <- b
+}
+
 // flush sends what there is.
 func (o *outbox) flush() {
 	o.mu.Lock()
@@ -147,7 +153,7 @@ func (o *outbox) drain() {
 	for {
 		select {
 		case b := <-o.full:
-			o.free <- b
+			o.giveBack(b)
 		default:
 			return
 		}

@@ -291,7 +291,7 @@ func (p *process) write() {
 			}
 			p.sent.Add(uint64(len(b.b)))
 			_, err := p.conn.Write(b.b)
-			p.w.out.free <- b
+			p.w.out.giveBack(b)
 			if err != nil {
 				p.kill()
 				return

@@ -160,7 +160,7 @@ func (a *Attachment) writeAbout() error {
 		return err
 	}
 	defer m.Close()
-	return a.pin.about.write(m)
+	return writeAbout(m, &a.pin.about)
 }
 
 // replacePin pins an object in the place of another.

@@ -124,7 +124,7 @@ func (a *Attachment) attachPort(i int, p port, o *Options) error {
 
 // nameLink says what the newest link is to be pinned as.
 func (a *Attachment) nameLink(point int, program string) {
-	a.linkNames = append(a.linkNames, PinnedLink{fmt.Sprintf("%s%d_%s", pinLinkPrefix, point, program), point, program})
+	a.linkNames = append(a.linkNames, PinnedLink{Pin: fmt.Sprintf("%s%d_%s", pinLinkPrefix, point, program), Point: point, Program: program})
 }
 
 func (a *Attachment) attachXDP(p port, program *ebpf.Program, mode XDPMode) error {

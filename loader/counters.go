@@ -1,12 +1,16 @@
 package loader
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/weirflow/weir/bpf/pinned"
+)
 
 // Counters are an interface's own, or a difference of two readings.
-type Counters struct{ Packets, Octets uint64 }
+type Counters = pinned.Counters
 
-func (c Counters) minus(d Counters) Counters {
-	return Counters{after(c.Packets, d.Packets), after(c.Octets, d.Octets)}
+func growth(now, then Counters) Counters {
+	return Counters{Packets: after(now.Packets, then.Packets), Octets: after(now.Octets, then.Octets)}
 }
 
 // after is the growth of a counter, 0 if it was reset.
@@ -68,5 +72,5 @@ func (a *Attachment) Counters() (low, high Counters, err error) {
 		i.take(a, &i.ending)
 		i.ended = i.ending
 	}
-	return i.ending.minus(i.begun), i.ended.minus(i.before), i.err
+	return growth(i.ending, i.begun), growth(i.ended, i.before), i.err
 }

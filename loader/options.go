@@ -2,11 +2,11 @@ package loader
 
 import (
 	"fmt"
-	"time"
 
 	netbpf "golang.org/x/net/bpf"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // A Direction is which packets of an interface are observed.
@@ -42,23 +42,8 @@ const (
 	XDPGeneric XDPMode = "generic"
 )
 
-// Config is what shapes flows. It has the fields of the Config of package
-// userspace, in the same order, so that one converts to the other; they mean the
-// same.
-type Config struct {
-	IdleTimeout   time.Duration
-	ActiveTimeout time.Duration
-	Accounting    bpf.Accounting
-	Statistics    bool
-	TCPStatistics bool
-	IPStatistics  bool
-	TCPEnd        bool
-	SPLT          int
-	Samples       int
-	SampleOctets  int
-	DecodeTunnels bool
-	MaxFlows      int
-}
+// Config is what shapes flows.
+type Config = pinned.Config
 
 // Options say what to attach and how. Of what is zero, Config must be filled in;
 // the rest has defaults.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // A pinned meter is a directory in a BPF file system that holds the links, the
@@ -29,7 +30,7 @@ const (
 )
 
 const (
-	pinAbout      = "about"
+	pinAbout      = pinned.AboutName
 	pinLinkPrefix = "link_"
 	// What a link runs is pinned by itself as well: should the link come to hold
 	// nothing, it is needed for the next one.
@@ -96,7 +97,7 @@ func removeStale(path string) error {
 			return fmt.Errorf("look for what was left beside %s: %w", path, err)
 		}
 		for _, dir := range left {
-			lock, err := lockDirectory(dir)
+			lock, err := pinned.Lock(dir)
 			if inUse := new(InUseError); errors.As(err, &inUse) || errors.Is(err, os.ErrNotExist) {
 				continue // somebody is at it
 			}
@@ -174,7 +175,7 @@ func (a *Attachment) startPinned(path string, o *Options) (err error) {
 			err = errors.Join(err, removePins(dir))
 		}
 	}()
-	if a.pin.lock, err = lockDirectory(dir); err != nil {
+	if a.pin.lock, err = pinned.Lock(dir); err != nil {
 		return err
 	}
 	if err := a.start(o); err != nil {
@@ -208,7 +209,7 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 	for i, l := range a.links {
 		n := a.linkNames[i]
 		err := errors.Join(pinAt(l, dir, n.Pin, pinObjectMode),
-			pinAt(a.instances[n.Point].programs[n.Program], dir, n.programPin(), pinObjectMode))
+			pinAt(a.instances[n.Point].programs[n.Program], dir, programPin(n), pinObjectMode))
 		if err != nil {
 			return err
 		}
@@ -223,7 +224,7 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 		return err
 	}
 	defer m.Close()
-	if err := errors.Join(about.write(m), pinAt(m, dir, pinAbout, pinObjectMode)); err != nil {
+	if err := errors.Join(writeAbout(m, about), pinAt(m, dir, pinAbout, pinObjectMode)); err != nil {
 		return err
 	}
 	return os.Chmod(dir, pinDirectoryMode)
@@ -259,24 +260,18 @@ func (p *pin) remove() error {
 
 // loadMap opens a map of the directory.
 func (p *pin) loadMap(name string, readOnly bool) (*ebpf.Map, error) {
-	m, err := ebpf.LoadPinnedMap(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: readOnly})
-	if err != nil {
-		return nil, p.explain(name, err)
-	}
-	return m, nil
+	return pinned.Map(p.path, name, readOnly)
 }
 
-func (p *pin) loadProgram(name string) (*ebpf.Program, error) {
-	program, err := ebpf.LoadPinnedProgram(filepath.Join(p.path, name), &ebpf.LoadPinOptions{ReadOnly: true})
-	if err != nil {
-		return nil, p.explain(name, err)
-	}
-	return program, nil
+func (p *pin) loadProgram(name string) (*ebpf.Program, error) { return pinned.Program(p.path, name) }
+
+func (p *pin) explain(name string, err error) error { return pinned.Explain(p.path, name, err) }
+
+// readAbout fills in p.about.
+func (p *pin) readAbout() (err error) {
+	p.about, err = pinned.ReadAbout(p.path)
+	return err
 }
 
-func (p *pin) explain(name string, err error) error {
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("open %s of the pinned meter %s: %w: run as root, or as a member of the group that the directory is of", name, p.path, err)
-	}
-	return fmt.Errorf("open %s of the pinned meter %s: %w", name, p.path, err)
-}
+// checkLayout returns a *LayoutError where nothing further may be read.
+func (p *pin) checkLayout() error { return p.about.CheckLayout(p.path) }

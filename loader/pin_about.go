@@ -1,11 +1,9 @@
 package loader
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,46 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
-// About is what a pinned meter says of itself. It is kept beside it, as JSON.
-type About struct {
-	Layout    string // bpf.LayoutHash of the build that made it
-	Object    string // bpf.ObjectHash, or bpf.CopiedObjectHash, of the programs that run
-	PID       int    // of the process that attached it, or adopted it last
-	Attached  time.Time
-	Namespace uint64 // the network namespace's inode
-	Points    []PinnedPoint
-	Hooks     []string
-	Warnings  []string
-	Config    Config
-	Direction Direction
-	Hook      Hook
-	XDPMode   XDPMode
-	Ring      int    // octets
-	Filter    string // SHA-256 over the compiled filter, empty without one
-	// What the interfaces had counted around the attaching.
-	Before, Begun Counters
-	Links         []PinnedLink
-	Gone          int // how often an interface was gone and returned
-}
-
-// A PinnedPoint is an interface that a pinned meter observes.
-type PinnedPoint struct {
-	Name     string
-	Ifindex  int
-	LinkType bpf.LinkType
-}
-
-// A PinnedLink is what holds a program to an interface.
-type PinnedLink struct {
-	Pin     string // name in the directory
-	Point   int
-	Program string // name in the object
-}
+// What a pinned meter says of itself, which package pinned reads.
+type (
+	About       = pinned.About
+	PinnedPoint = pinned.Point
+	PinnedLink  = pinned.Link
+	LayoutError = pinned.LayoutError
+	InUseError  = pinned.InUseError
+)
 
 // programPin is the name in the directory of what the link runs.
-func (l *PinnedLink) programPin() string {
+func programPin(l PinnedLink) string {
 	return pinProgramPrefix + strings.TrimPrefix(l.Pin, pinLinkPrefix)
 }
 
@@ -71,8 +43,8 @@ func newAboutMap() (*ebpf.Map, error) {
 	return m, nil
 }
 
-// write replaces what the map holds, in one system call.
-func (d *About) write(m *ebpf.Map) error {
+// writeAbout replaces what the map holds, in one system call.
+func writeAbout(m *ebpf.Map, d *About) error {
 	text, err := json.Marshal(d)
 	if err == nil && len(text) > int(m.ValueSize()) {
 		err = fmt.Errorf("%d octets where %d fit: observe fewer interfaces", len(text), m.ValueSize())
@@ -87,26 +59,6 @@ func (d *About) write(m *ebpf.Map) error {
 	return nil
 }
 
-// readAbout fills in p.about.
-func (p *pin) readAbout() error {
-	m, err := p.loadMap(pinAbout, true)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("open the pinned meter %s: nothing in it says that it is one: choose another directory", p.path)
-	}
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	value, err := m.LookupBytes(uint32(0))
-	if err == nil {
-		err = json.Unmarshal(bytes.TrimRight(value, "\x00"), &p.about)
-	}
-	if err != nil {
-		return fmt.Errorf("read what the pinned meter %s says of itself: %w", p.path, err)
-	}
-	return nil
-}
-
 // describe is what is to be known of a meter that was just attached.
 func (a *Attachment) describe(o *Options) (*About, error) {
 	layout, err := bpf.LayoutHash()
@@ -115,11 +67,11 @@ func (a *Attachment) describe(o *Options) (*About, error) {
 	}
 	d := &About{
 		Layout: layout, Object: objectHash(a.copied), PID: os.Getpid(), Attached: time.Now().Round(0), Namespace: namespace(),
-		Hooks: a.hooks, Warnings: a.warnings, Config: o.Config, Direction: o.Direction, Hook: o.Hook, XDPMode: o.XDPMode,
+		Hooks: a.hooks, Warnings: a.warnings, Config: o.Config, Direction: string(o.Direction), Hook: string(o.Hook), XDPMode: string(o.XDPMode),
 		Ring: o.RingOctets, Before: a.counters.before, Begun: a.counters.begun, Links: a.linkNames,
 	}
 	for _, p := range a.ports {
-		d.Points = append(d.Points, PinnedPoint{p.name, p.ifindex, p.linkType})
+		d.Points = append(d.Points, PinnedPoint{Name: p.name, Ifindex: p.ifindex, LinkType: p.linkType})
 	}
 	d.Filter, err = filterHash(inOrder(d.Points), o)
 	return d, err
@@ -151,30 +103,6 @@ func namespace() uint64 {
 	return s.Ino
 }
 
-// A LayoutError says that a pinned meter's records are laid out otherwise than
-// this build reads them.
-type LayoutError struct {
-	Path        string
-	Pinned, Own string // layout hashes
-}
-
-func (e *LayoutError) Error() string {
-	return fmt.Sprintf("the pinned meter %s is of another build: its layout is %s, this one's %s: let that build end it, or give up what it holds with weir detach --pin %s --discard",
-		e.Path, e.Pinned, e.Own, e.Path)
-}
-
-// checkLayout returns a *LayoutError where nothing further may be read.
-func (p *pin) checkLayout() error {
-	own, err := bpf.LayoutHash()
-	if err != nil {
-		return err
-	}
-	if p.about.Layout != own {
-		return &LayoutError{p.path, p.about.Layout, own}
-	}
-	return nil
-}
-
 // A DifferenceError says in what a pinned meter was started otherwise than is
 // asked for now.
 type DifferenceError struct {
@@ -188,7 +116,7 @@ func (e *DifferenceError) Error() string {
 }
 
 // differences lists in what two descriptions differ that shapes flows.
-func (d *About) differences(want *About) (found []string) {
+func differences(d, want *About) (found []string) {
 	if had, wanted := inOrder(d.Points), inOrder(want.Points); !slices.EqualFunc(had, wanted, sameInterface) {
 		found = append(found, fmt.Sprintf("interfaces %s, not %s", names(had), names(wanted)))
 	}

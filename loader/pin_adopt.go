@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // attachPinned attaches a meter that outlives the process, or adopts it where it
@@ -57,7 +58,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 		return err
 	}
 	had := &a.pin.about
-	if found := had.differences(want); len(found) > 0 {
+	if found := differences(had, want); len(found) > 0 {
 		return &DifferenceError{path, found}
 	}
 	a.arrange()
@@ -96,7 +97,7 @@ func (a *Attachment) adoptPrograms(o *Options) error {
 
 // open locks the meter at path and reads what it says of itself.
 func (a *Attachment) open(path string) error {
-	lock, err := lockDirectory(path)
+	lock, err := pinned.Lock(path)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func (a *Attachment) arrange() {
 	for _, p := range d.Points {
 		a.ports = append(a.ports, newPort(p.Name, p.Ifindex, p.LinkType, a.netlink))
 	}
-	a.direction, a.hooks, a.warnings, a.linkNames = d.Direction, d.Hooks, d.Warnings, d.Links
+	a.direction, a.hooks, a.warnings, a.linkNames = Direction(d.Direction), d.Hooks, d.Warnings, d.Links
 	a.counters.before, a.counters.begun = d.Before, d.Begun
 	if d.Namespace != namespace() {
 		a.counters.err = errors.New("the interfaces are in another network namespace")
@@ -170,7 +171,7 @@ func (a *Attachment) openPrograms() error {
 		a.instances = append(a.instances, &instance{programs: map[string]*ebpf.Program{}})
 	}
 	for _, name := range a.linkNames {
-		program, err := a.pin.loadProgram(name.programPin())
+		program, err := a.pin.loadProgram(programPin(name))
 		if err != nil {
 			return err
 		}
@@ -238,7 +239,7 @@ func (a *Attachment) upgrade(o *Options) error {
 	for i, l := range a.links {
 		n := a.linkNames[i]
 		program := a.instances[n.Point].programs[n.Program]
-		if err := a.replacePin(program, n.programPin()); err != nil {
+		if err := a.replacePin(program, programPin(n)); err != nil {
 			return err
 		}
 		if err := l.Update(program); err != nil && !errors.Is(err, unix.ENOLINK) {
@@ -299,7 +300,7 @@ func Discard(path string) error {
 	if err := removeStale(path); err != nil {
 		return err
 	}
-	lock, err := lockDirectory(path)
+	lock, err := pinned.Lock(path)
 	if err != nil {
 		return err
 	}

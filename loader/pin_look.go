@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
 // A Look is a pinned meter as somebody sees it who does not read it.
@@ -28,7 +29,7 @@ func LookAt(path string) (*Look, error) {
 		return nil, err
 	}
 	look := &Look{}
-	lock, err := lockDirectory(path)
+	lock, err := pinned.Lock(path)
 	if busy := new(InUseError); errors.As(err, &busy) {
 		look.Read, look.Reader = true, busy.PID
 	} else if err != nil {

@@ -214,7 +214,8 @@ func TestASecondProcessIsRefusedWithThePIDOfTheFirst(t *testing.T) {
 	a := attach(t, o, nearName)
 	_, again := loader.Attach([]string{nearName}, o)
 	_, reader := loader.Open(o.Pin, loader.AccessRead)
-	for _, err := range []error{again, reader, loader.Discard(o.Pin)} {
+	_, consumer := userspace.OpenConsumer(o.Pin)
+	for _, err := range []error{again, reader, consumer, loader.Discard(o.Pin)} {
 		var busy *loader.InUseError
 		if !errors.As(err, &busy) || busy.PID != os.Getpid() {
 			t.Errorf("error %v", err)
@@ -275,7 +276,8 @@ func TestB4PinsOfAnotherLayoutAreNotRead(t *testing.T) {
 	}
 	_, again := loader.Attach([]string{nearName}, o)
 	_, reader := loader.Open(o.Pin, loader.AccessOwner)
-	for _, err := range []error{again, reader} {
+	_, consumer := userspace.OpenConsumer(o.Pin)
+	for _, err := range []error{again, reader, consumer} {
 		var layout *loader.LayoutError
 		if !errors.As(err, &layout) || *layout != (loader.LayoutError{Path: o.Pin, Pinned: "0123", Own: own}) {
 			t.Errorf("error %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"sync"
 	"time"
@@ -42,7 +43,8 @@ type Consumer struct {
 	trouble error
 	yield   func(*Flow, error) bool
 
-	left bool // its end leaves the meter running
+	left   bool      // its end leaves the meter running
+	pinned io.Closer // what OpenConsumer opened, else nil
 
 	pointEnds chan pointEnd
 	ending    []pointEnd    // not closed yet
@@ -97,12 +99,17 @@ const overflowFlowIDs = 1 << 63
 // is closed early: under a flood most of them have one packet anyhow.
 const overflowMaxFlows = 32768
 
-// Close releases the ring buffer's mapping. It must not be called during the
-// iteration.
+// Close releases the ring buffer's mapping, and the meter that OpenConsumer opened.
+// It must not be called during the iteration.
 func (c *Consumer) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ring.close()
+	err := c.ring.close()
+	if c.pinned != nil {
+		err = errors.Join(err, c.pinned.Close())
+		c.pinned = nil
+	}
+	return err
 }
 
 const (
@@ -126,6 +133,7 @@ func (c *Consumer) Flows(ctx context.Context) iter.Seq2[*Flow, error] {
 		c.yield = yield
 		err := c.run(ctx)
 		c.publish()
+		err = errors.Join(err, c.confirmItself())
 		if err != nil && !c.stopped {
 			yield(nil, err)
 		}
@@ -170,6 +178,9 @@ func (c *Consumer) tend() error {
 		}
 	}
 	c.publish()
+	if c.options.itself {
+		return c.confirmItself()
+	}
 	return c.keepUp()
 }
 

@@ -159,6 +159,9 @@ func (c *Consumer) awaitRoom() error {
 	}
 	c.publish()
 	start := c.unconfirmed()
+	if err := c.confirmItself(); err != nil {
+		return err
+	}
 	for deadline := time.Now().Add(confirmationWait); time.Now().Before(deadline); time.Sleep(pollInterval) {
 		if err := c.keepUp(); err != nil {
 			return err
@@ -191,4 +194,14 @@ func ReadLedger(h bpf.Handles) (Ledger, error) {
 	c.died = Count{p.DiedPackets, p.DiedOctets} // what is held may come yet
 	c.brokenOff = true
 	return c.Ledger(), nil
+}
+
+// Crowded tells whether what waits for confirmation takes more than half of the ring
+// buffer: a full one holds up the closing of flows, and loses samples. It may be
+// called at any time before Close.
+func (c *Consumer) Crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := &c.confirmed
+	return len(f.waiting) > 0 && f.present.Position-f.last.Position > uint64(c.ring.size())/2
 }

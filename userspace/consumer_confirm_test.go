@@ -186,6 +186,29 @@ func TestUnconfirmedFlowsThatFillTheRingEndInAnErrorAndStay(t *testing.T) {
 	}
 }
 
+func TestAConsumerSaysWhenTheRingIsCrowded(t *testing.T) {
+	k := newKernelMeter(t, idle(), 4096)
+	k.showAll(20, 1)
+	fallIdle()
+	consumer := k.follower(idle())
+	flows := uint64(0)
+	for _, err := range consumer.Flows(shortly(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		flows++
+	}
+	if !consumer.Crowded() || flows == 0 {
+		t.Errorf("%d flows wait for confirmation: it is not crowded", flows)
+	}
+	if err := consumer.Confirm(flows, Count{}); err != nil {
+		t.Fatal(err)
+	}
+	if consumer.Crowded() {
+		t.Error("it is crowded although all is confirmed")
+	}
+}
+
 func TestConfirmingNeedsAMeterThatRemembers(t *testing.T) {
 	k := newKernelMeter(t, liveConfig(), ringOctets)
 	if err := k.consumer(liveConfig()).Confirm(1, Count{}); err == nil {

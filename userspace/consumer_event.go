@@ -26,12 +26,12 @@ func (c *Consumer) event(raw []byte) error {
 	}
 	switch kind := binary.NativeEndian.Uint32(raw); bpf.WeirEventKind(kind) {
 	case bpf.WeirEventKindEVENT_RECORD:
-		if e := eventAs[bpf.RecordEvent](raw); e != nil {
+		if e := eventAs[bpf.RecordEvent](raw); e != nil && len(raw) == int(unsafe.Sizeof(*e)) {
 			c.record(&e.Record)
 			return nil
 		}
 	case bpf.WeirEventKindEVENT_PACKET:
-		if e := eventAs[bpf.PacketEvent](raw); e != nil {
+		if e := eventAs[bpf.PacketEvent](raw); e != nil && len(raw) == int(unsafe.Sizeof(*e)) {
 			c.packet(&e.Packet)
 			return nil
 		}

@@ -437,13 +437,16 @@ func TestAConfigurationOutOfRangeIsRefused(t *testing.T) {
 
 func TestG7RingRecordsOfAnotherBuildAreRefused(t *testing.T) {
 	var record bpf.RecordEvent
+	var packet bpf.PacketEvent
 	var sample bpf.SampleEvent
 	for name, raw := range map[string][]byte{
 		"empty":           {},
 		"shorter than it": {1, 0, 0},
 		"unknown kind":    kindOf(99, 64),
 		"short record":    kindOf(1, int(unsafe.Sizeof(record))-1),
+		"long record":     kindOf(1, int(unsafe.Sizeof(record))+8),
 		"short packet":    kindOf(2, 16),
+		"long packet":     kindOf(2, int(unsafe.Sizeof(packet))+8),
 		"short sample":    kindOf(3, int(unsafe.Sizeof(sample))-1),
 		"sample that claims more octets than there are": func() []byte {
 			raw := kindOf(3, int(unsafe.Sizeof(sample))+10)

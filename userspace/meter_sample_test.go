@@ -115,3 +115,11 @@ func TestNoSamplesWithoutAReceiver(t *testing.T) {
 		t.Errorf("%d samples", l.Samples)
 	}
 }
+
+func TestH10SamplesAreCutToTheOctetsAskedFor(t *testing.T) {
+	for _, s := range sampledOf(t, []userspace.CapturedPacket{udpAt(0, 1, 9, 1000), reply(udpAt(1, 1, 9, 30))}, nil) {
+		if len(s.Packet) > 60 || s.WireLength < 58 {
+			t.Errorf("%d octets of %d are sampled, 60 were asked for", len(s.Packet), s.WireLength)
+		}
+	}
+}

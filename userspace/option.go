@@ -9,7 +9,9 @@ type options struct {
 	filter  func(data []byte, length uint32) bool
 	detach  func() error
 	confirm bool
-	nic     func() *Range
+	// itself has the iteration confirm each flow once the next is asked for.
+	itself bool
+	nic    func() *Range
 }
 
 // newOptions applies opts to the defaults and validates what comes out.

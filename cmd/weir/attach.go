@@ -165,7 +165,7 @@ func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Op
 		r.pinned.consumer = consumer
 	}
 	if r.env.handed != nil && r.worker == nil {
-		if err := r.env.confine(r.settings, sandbox.ConsumerCalls(false, false)); err != nil { // it starts nothing
+		if err := r.env.confine(r.settings, sandbox.ConsumerCalls(false, r.settings.overNetwork())); err != nil { // it starts nothing
 			r.close()
 			return err
 		}

@@ -18,14 +18,25 @@ type captures struct {
 	stdin io.Reader
 	say   speaker
 	bar   *bar // nil for none
+	// filtered: a filter decides which link types matter.
+	filtered bool
 
 	current  *pcapfile.Reader
 	next     int // in paths
 	whole    int // files read to their end
 	packets  uint64
+	begun    uint64 // packets read before the current file
 	linkType uint32 // of the packet that was read last
-	errs     []error
+	unread   unreadTypes
+	results  []result
 	clamped  uint64
+}
+
+// A result is how a file ended.
+type result struct {
+	path    string
+	packets uint64
+	err     error // nil at the end of the file
 }
 
 // ReadPacket implements userspace.PacketSource. Its only error is io.EOF.
@@ -38,6 +49,9 @@ func (c *captures) ReadPacket(p *userspace.CapturedPacket) error {
 		if err == nil {
 			c.linkType = p.LinkType
 			c.packets++
+			if !c.filtered {
+				c.unread.count(p.LinkType)
+			}
 			c.progress()
 			return nil
 		}
@@ -50,6 +64,7 @@ func (c *captures) open() bool {
 	for c.next < len(c.paths) {
 		path := c.paths[c.next]
 		c.next++
+		c.begun = c.packets
 		var err error
 		if path == "-" {
 			c.current, err = pcapfile.NewReader(named{c.stdin, "standard input"})
@@ -60,7 +75,7 @@ func (c *captures) open() bool {
 			return true
 		}
 		c.current = nil
-		c.errs = append(c.errs, err)
+		c.conclude(err)
 	}
 	return false
 }
@@ -69,23 +84,25 @@ func (c *captures) open() bool {
 func (c *captures) ended(err error) {
 	if errors.Is(err, io.EOF) {
 		c.whole++
-		c.say.detail("%s: read to its end", c.paths[c.next-1])
-	} else {
-		c.errs = append(c.errs, err)
+		err = nil
 	}
-	c.close()
+	c.conclude(errors.Join(err, c.close()))
 }
 
-func (c *captures) close() {
+// conclude keeps how the file that was opened last ended.
+func (c *captures) conclude(err error) {
+	c.results = append(c.results, result{c.paths[c.next-1], c.packets - c.begun, err})
+}
+
+func (c *captures) close() error {
 	if c.current == nil {
-		return
+		return nil
 	}
 	c.clamped += c.current.TimesClamped()
 	c.bar.done(c.current.Size())
-	if err := c.current.Close(); err != nil {
-		c.errs = append(c.errs, err)
-	}
+	err := c.current.Close()
 	c.current = nil
+	return err
 }
 
 // progressEvery is how many packets pass between looks at the progress.
@@ -100,23 +117,44 @@ func (c *captures) progress() {
 // report tells what was wrong with the input.
 func (c *captures) report() error {
 	c.bar.end()
+	if c.current != nil { // the run was interrupted
+		c.conclude(c.close())
+	}
+	code := exitComplete
+	for i := range c.results {
+		c.tell(&c.results[i])
+		if err := c.results[i].err; err != nil && code != exitFailed {
+			code = captureCode(err)
+		}
+	}
 	if len(c.paths) > 1 {
 		c.say.note("files: %d, read to their end: %d", len(c.paths), c.whole)
 	}
+	if unread := c.unread.String(); unread != "" {
+		c.say.note("ignored, as link types that are not read: %s", unread)
+	}
 	if c.clamped > 0 {
 		c.say.note("%d packets bear a time outside of 1970 to 2262 and were given the nearest one", c.clamped)
-	}
-	code := exitComplete
-	for _, err := range c.errs {
-		c.say.always("%s", oneLine(err))
-		if code != exitFailed {
-			code = captureCode(err)
-		}
 	}
 	if code == exitComplete {
 		return nil
 	}
 	return &codedError{code: code}
+}
+
+// tell tells how a file ended; one that is whole only where there are several, or -v
+// asks for it.
+func (c *captures) tell(r *result) {
+	switch several := len(c.paths) > 1; {
+	case r.err != nil && several:
+		c.say.always("%s; %s before that", oneLine(r.err), packetsOf(r.packets))
+	case r.err != nil:
+		c.say.always("%s", oneLine(r.err))
+	case several:
+		c.say.note("%s: %s", r.path, packetsOf(r.packets))
+	default:
+		c.say.detail("%s: read to its end", r.path)
+	}
 }
 
 // captureCode tells a file that cannot be read from one whose content is wrong.
@@ -139,12 +177,14 @@ func (c *captures) matcher(expression string) (func([]byte, uint32) bool, error)
 	if err != nil {
 		return nil, err
 	}
+	c.filtered = true
+	seldom := &seldom{say: c.say}
 	byLink := map[uint32]func([]byte, uint32) bool{uint32(bpf.WeirLinkTypeLINK_ETHERNET): ethernet}
 	return func(data []byte, length uint32) bool {
 		match, known := byLink[c.linkType]
 		if !known {
 			if match, err = compile(expression, c.linkType); err != nil {
-				c.say.always("no packet of link type %d matches: %v", c.linkType, err)
+				seldom.tell("link type", "no packet of link type %d matches: %v", c.linkType, err)
 				match = func([]byte, uint32) bool { return false }
 			}
 			byLink[c.linkType] = match

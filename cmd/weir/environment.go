@@ -51,9 +51,10 @@ type speaker struct {
 	level verbosity
 }
 
-// always says what -q does not silence: errors and losses.
+// always says what -q does not silence: errors and losses. What others chose, as the
+// name of a file, cannot end the line or command a terminal.
 func (s speaker) always(format string, args ...any) {
-	fmt.Fprintf(s.to, "weir: "+format+"\n", args...)
+	fmt.Fprintf(s.to, "weir: %s\n", visible(fmt.Sprintf(format, args...)))
 }
 
 // note says what is worth knowing.

@@ -75,3 +75,15 @@ func TestAFilterFitsEveryLinkType(t *testing.T) {
 		}
 	}
 }
+
+// A thousand link types that a filter cannot be made for are one line.
+func TestH12FilesCannotFillTheLog(t *testing.T) {
+	var many []uint16
+	for linkType := range uint16(1000) {
+		many = append(many, 1000+linkType)
+	}
+	code, f := weir(t, "replay", "-f", "tcp", "-o", "csv:-", write(t, "x.pcapng", ofTypes(many...)))
+	if n := strings.Count(f.err.String(), "weir: "); code != exitComplete || n != 1 {
+		t.Errorf("exit code %d, %d lines: %.500s", code, n, f.err.String())
+	}
+}

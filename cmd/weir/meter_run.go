@@ -53,7 +53,7 @@ type meterRun struct {
 func newMeterRun(env *environment, s *settings) (*meterRun, error) {
 	r := &meterRun{env: env, settings: s, say: speaker{env.stderr, s.level}}
 	var err error
-	r.outputs, err = openOutputs(env, s.outputs, s.columns(), r.say, s.resume || s.pin != "")
+	r.outputs, err = openOutputs(env, s, r.say)
 	return r, err
 }
 
@@ -103,6 +103,7 @@ func (r *meterRun) run(ctx context.Context) error {
 	ctx, drain := context.WithCancel(ctx)
 	defer drain()
 	if r.ending {
+		r.outputs.patient()
 		drain()
 	}
 	done := make(chan struct{})
@@ -173,6 +174,7 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 			r.say.note("ending in order; once more to leave at once")
 		}
 		r.service.stopping()
+		r.outputs.patient()
 		drain()
 	}
 }

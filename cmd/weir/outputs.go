@@ -6,23 +6,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/weirflow/weir/userspace"
-	"github.com/weirflow/weir/userspace/feature"
 	"github.com/weirflow/weir/userspace/sink"
 )
-
-// repeatAfter is how long the same trouble of an output is not told again.
-const repeatAfter = time.Minute
 
 // outputs are where the flows of a run go. Each gets every flow; what one does
 // not take is counted, and the others go on.
 type outputs struct {
-	say  speaker
-	all  []*output
-	gone chan struct{} // closed when the reader of one has left
-	once sync.Once
+	say    speaker
+	seldom *seldom
+	all    []*output
+	gone   chan struct{} // closed when the reader of one has left
+	once   sync.Once
+	waits  atomic.Bool // outputs that queue are waited for
 }
 
 // An output is a sink and what became of the flows offered to it.
@@ -32,17 +30,17 @@ type output struct {
 
 	mu      sync.Mutex // what is below
 	notSent userspace.Count
-	flows   uint64 // not sent
-	gone    bool   // nothing can be written any more, and that is no fault
+	flows   uint64                     // not sent
+	causes  map[string]userspace.Count // of notSent
+	gone    bool                       // nothing can be written any more, and that is no fault
 	failed  bool
-	spoke   time.Time
 }
 
-// openOutputs opens what the user asked for, or else what suits stdout. With
-// resume, files that exist are not replaced but gone on with.
-func openOutputs(env *environment, specs []string, columns []feature.Column, say speaker, resume bool) (*outputs, error) {
-	open := sink.Open
-	if resume {
+// openOutputs opens what the user asked for, or else what suits stdout. Of a pinned
+// meter, or if asked to, files that exist are not replaced but gone on with.
+func openOutputs(env *environment, s *settings, say speaker) (*outputs, error) {
+	open, specs := sink.Open, s.outputs
+	if s.resume || s.pin != "" {
 		open = sink.Resume
 	}
 	if len(specs) == 0 {
@@ -51,16 +49,31 @@ func openOutputs(env *environment, specs []string, columns []feature.Column, say
 			specs[0] = sink.Table + ":-"
 		}
 	}
-	o := &outputs{say: say, gone: make(chan struct{})}
+	options := []sink.Option{sink.WithQueue(s.queueFlows.n, s.queueOctets.n), sink.WithDrain(s.drain.d)}
+	if !s.offline {
+		options = append(options, sink.WithQueueing())
+	}
+	o := &outputs{say: say, seldom: &seldom{say: say}, gone: make(chan struct{})}
 	for _, spec := range specs {
-		s, err := open(spec, columns, env.stdout)
+		out, err := open(spec, s.columns(), env.stdout, options...)
 		if err != nil {
 			o.close()
 			return nil, err
 		}
-		o.all = append(o.all, &output{sink: s})
+		o.all = append(o.all, &output{sink: out, causes: map[string]userspace.Count{}})
 	}
 	return o, nil
+}
+
+// patient has outputs that queue be waited for, from now on: nothing arrives
+// meanwhile that would not wait.
+func (o *outputs) patient() {
+	o.waits.Store(true)
+	for _, out := range o.all {
+		if q, ok := out.sink.(sink.Queued); ok {
+			q.Patient()
+		}
+	}
 }
 
 // write offers a flow to every output.
@@ -69,15 +82,15 @@ func (o *outputs) write(f *userspace.Flow) {
 	for _, out := range o.all {
 		out.offered = out.offered.Plus(count)
 		if out.isGone() {
-			out.refuse(1, count)
+			out.refuse("", 1, count)
 		} else if err := out.sink.Write(f); err != nil {
 			o.trouble(out, err)
 		}
 	}
 }
 
-// flush writes what is buffered, and says whether no output holds anything back.
-// It may run while write does.
+// flush writes what is buffered, and says whether no output holds anything back, but
+// for those that queue. It may run while write does.
 func (o *outputs) flush() (done bool) {
 	done = true
 	for _, out := range o.all {
@@ -87,7 +100,7 @@ func (o *outputs) flush() (done bool) {
 		}
 		if err := out.sink.Flush(); err != nil {
 			o.trouble(out, err)
-			done = false
+			done = done && errors.Is(err, sink.ErrWaiting)
 		}
 	}
 	return done
@@ -107,14 +120,15 @@ func (o *outputs) reopen() {
 	o.say.detail("outputs reopened")
 }
 
-// close closes every output, and says whether each wrote all that it held. Nothing
-// else runs.
+// close closes every output, and says whether each wrote all that it held, but for
+// those that queue. Nothing else runs.
 func (o *outputs) close() (done bool) {
 	done = true
 	for _, out := range o.all {
 		if err := out.sink.Close(); err != nil {
 			o.trouble(out, err)
-			done = false
+			_, queued := out.sink.(sink.Queued)
+			done = done && queued
 		}
 		done = done && !out.isGone()
 	}
@@ -123,9 +137,23 @@ func (o *outputs) close() (done bool) {
 
 // trouble books what an output did not take, and tells of it once in a while.
 func (o *outputs) trouble(out *output, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			o.trouble(out, e)
+		}
+		return
+	}
 	var e *sink.Error
+	cause := ""
 	if errors.As(err, &e) {
-		out.refuse(e.Flows, e.NotSent)
+		cause = e.Cause()
+		out.refuse(cause, e.Flows, e.NotSent)
+	}
+	if errors.Is(err, sink.ErrWaiting) {
+		if e.Err != sink.ErrWaiting {
+			o.seldom.tell(out.sink.Name()+cause, "%s", oneLine(err))
+		}
+		return
 	}
 	out.mu.Lock()
 	defer out.mu.Unlock()
@@ -135,11 +163,8 @@ func (o *outputs) trouble(out *output, err error) {
 		o.say.detail("%v", err)
 		return
 	}
-	out.failed = true
-	if now := time.Now(); now.Sub(out.spoke) >= repeatAfter {
-		out.spoke = now
-		o.say.always("%s", oneLine(err))
-	}
+	out.failed = out.failed || cause == "" || e.Flows > 0
+	o.seldom.tell(out.sink.Name()+cause, "%s", oneLine(err))
 }
 
 func (out *output) isGone() bool {
@@ -149,25 +174,46 @@ func (out *output) isGone() bool {
 }
 
 // refuse books flows as not sent.
-func (out *output) refuse(flows uint64, count userspace.Count) {
+func (out *output) refuse(cause string, flows uint64, count userspace.Count) {
 	out.mu.Lock()
 	defer out.mu.Unlock()
 	if flows > 0 {
 		out.flows += flows
 		out.notSent = out.notSent.Plus(count)
+		out.causes[cause] = out.causes[cause].Plus(count)
 	}
 }
 
-// notSent is the most that an output did not take. It may run while write does.
-func (o *outputs) notSent() (most userspace.Count) {
+// settled is how many of the flows offered first are safe or refused at every output,
+// and the most that one refused of them. Others than those that queue were flushed,
+// so that all of the offered are. It may run while write does.
+func (o *outputs) settled(offered uint64) (flows uint64, most userspace.Count) {
+	flows = offered
 	for _, out := range o.all {
 		out.mu.Lock()
-		if out.notSent.Packets > most.Packets {
-			most = out.notSent
-		}
+		notSent := out.notSent
 		out.mu.Unlock()
+		if q, ok := out.sink.(sink.Queued); ok {
+			var settled uint64
+			settled, notSent = q.Settled()
+			flows = min(flows, settled)
+		}
+		if notSent.Packets > most.Packets {
+			most = notSent
+		}
 	}
-	return most
+	return flows, most
+}
+
+// giveUp empties the outputs that queue.
+func (o *outputs) giveUp() {
+	for _, out := range o.all {
+		if q, ok := out.sink.(sink.Queued); ok {
+			if err := q.GiveUp(); err != nil {
+				o.trouble(out, err)
+			}
+		}
+	}
 }
 
 // settle enters into a ledger what the outputs did with the flows. The line L4
@@ -183,13 +229,20 @@ func (o *outputs) settle(l *userspace.Ledger, before userspace.Count) {
 		Octets:  before.Octets + worst.offered.Octets - worst.notSent.Octets,
 	}
 	l.NotSent = maps.Clone(l.NotSent)
-	if worst.flows > 0 {
+	for cause, count := range worst.causes {
 		if l.NotSent == nil {
 			l.NotSent = map[string]userspace.Count{}
 		}
-		l.NotSent[worst.sink.Name()] = worst.notSent
+		name := worst.sink.Name()
+		if cause != "" {
+			name += " (" + cause + ")"
+		}
+		l.NotSent[name] = count
 	}
 	for _, out := range o.all {
+		for column, n := range out.sink.Panics() {
+			o.say.always("%s: column %s could not be found for %d flows; this is a fault of weir, please report it", out.sink.Name(), column, n)
+		}
 		if out.flows > 0 && !out.gone {
 			o.say.always("%s: %d flows with %d packets were not written", out.sink.Name(), out.flows, out.notSent.Packets)
 		}

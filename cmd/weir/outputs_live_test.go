@@ -22,8 +22,8 @@ func ledgerTerm(t *testing.T, said, name string) (packets uint64) {
 	return packets
 }
 
-// packetsOf adds up rows.
-func packetsOf(t *testing.T, rows []map[string]string) (packets uint64) {
+// packetsWritten adds up rows.
+func packetsWritten(t *testing.T, rows []map[string]string) (packets uint64) {
 	t.Helper()
 	for _, row := range rows {
 		n, err := strconv.ParseUint(row["bidirectional_packets"], 10, 64)
@@ -93,8 +93,8 @@ func TestG1OutputGoesOnWhenSpaceReturns(t *testing.T) {
 	if full == 0 || full >= before || late != after {
 		t.Errorf("%d of %d flows are written until the disk is full, %d of %d after that", full, before, late, after)
 	}
-	if code != exitLoss || notSent == 0 || packetsOf(t, rows)+notSent != s.sent.Load() {
-		t.Errorf("exit code %d; %d packets are written and %d not, of %d: %s", code, packetsOf(t, rows), notSent, s.sent.Load(), said)
+	if code != exitLoss || notSent == 0 || packetsWritten(t, rows)+notSent != s.sent.Load() {
+		t.Errorf("exit code %d; %d packets are written and %d not, of %d: %s", code, packetsWritten(t, rows), notSent, s.sent.Load(), said)
 	}
 	t.Logf("measured: of %d flows %d fit on the disk; with space again all %d that came then, %d packets not written and counted, whole records only, residual 0",
 		before, full, late, notSent)
@@ -136,9 +136,9 @@ func TestG2SlowReaderCostsNoMemoryAndNoFrameUncounted(t *testing.T) {
 	if end > warm+warm/10 {
 		t.Errorf("%d KiB resident, %d when it had warmed up", end, warm)
 	}
-	if code != exitLoss || lost == 0 || packetsOf(t, rows)+lost != s.sent.Load() || ledgerTerm(t, said, "metered") != s.sent.Load() {
-		t.Errorf("exit code %d; %d packets are written and %d lost, of %d: %s", code, packetsOf(t, rows), lost, s.sent.Load(), said)
+	if code != exitLoss || lost == 0 || packetsWritten(t, rows)+lost != s.sent.Load() || ledgerTerm(t, said, "metered") != s.sent.Load() {
+		t.Errorf("exit code %d; %d packets are written and %d lost, of %d: %s", code, packetsWritten(t, rows), lost, s.sent.Load(), said)
 	}
 	t.Logf("measured: a reader at some %.1f %% of the rate: %d MiB resident when warmed up, %d at the end; %d frames observed, %d in flows, %d lost and counted, residual 0",
-		100*4096*20/offered, warm>>10, end>>10, s.sent.Load(), packetsOf(t, rows), lost)
+		100*4096*20/offered, warm>>10, end>>10, s.sent.Load(), packetsWritten(t, rows), lost)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,6 +17,9 @@ import (
 // latest: until then they take room in the ring buffer.
 const confirmEvery = 1024
 
+// crowdedMax is how long flows that outputs have not taken may fill the ring buffer.
+const crowdedMax = 5 * time.Second
+
 // A pinnedRun confirms to a pinned meter the flows that are written. Flows come out
 // in the order in which the meter handed them out.
 type pinnedRun struct {
@@ -25,6 +29,8 @@ type pinnedRun struct {
 	flows uint64 // offered to the outputs
 	safe  uint64 // of these confirmed
 	err   error  // the first of a confirmation
+
+	crowdedSince time.Time // zero while the ring buffer has room
 }
 
 // written counts a flow that was offered to the outputs.
@@ -44,12 +50,35 @@ func (p *pinnedRun) confirm(o *outputs) {
 	flows := p.flows
 	p.mu.Unlock()
 	if o.flush() {
-		p.say(flows, o.notSent())
+		p.say(o.settled(flows))
+	}
+	if p.crowded() && !o.waits.Load() {
+		o.giveUp()
+		p.say(o.settled(flows))
 	}
 }
 
-// confirmAll confirms everything, once the outputs are closed.
-func (p *pinnedRun) confirmAll(o *outputs) { p.say(p.flows, o.notSent()) }
+// crowded tells whether outputs have for long left the ring buffer too little room:
+// metering is not to wait for them, so that what they have not taken is not sent.
+// Reading what came while nobody read fills them for a moment.
+func (p *pinnedRun) crowded() bool {
+	crowded := p.consumer.Crowded()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !crowded:
+		p.crowdedSince = time.Time{}
+	case p.crowdedSince.IsZero():
+		p.crowdedSince = time.Now()
+	case time.Since(p.crowdedSince) > crowdedMax:
+		p.crowdedSince = time.Time{}
+		return true
+	}
+	return false
+}
+
+// confirmAll confirms what is safe, once the outputs are closed.
+func (p *pinnedRun) confirmAll(o *outputs) { p.say(o.settled(p.flows)) }
 
 func (p *pinnedRun) say(flows uint64, notSent userspace.Count) {
 	p.mu.Lock()

@@ -14,6 +14,7 @@ import (
 
 func replayCommand(env *environment) *cli.Command {
 	s := newSettings()
+	s.offline = true
 	// A file's packets are all there: nDPI follows a stream of cut ones badly.
 	s.octets.max, s.octets.n = userspace.SampleOctetsMax, userspace.SampleOctetsMax
 	// Memory is taken as flows open, and not beforehand as in the kernel.
@@ -63,19 +64,20 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 		return &usageError{c.Command.Name, err}
 	}
 	in := &captures{paths: c.Args().Slice(), stdin: env.stdin, say: speaker{env.stderr, s.level}}
-	defer in.close()
+	defer func() { _ = in.close() }()
 	match, err := in.matcher(s.filter)
 	if err != nil {
 		return &usageError{c.Command.Name, err}
 	}
 	warnWithoutSandbox(s, in.say)
-	if err := env.confine(s, sandbox.ReplayCalls(false)); err != nil {
+	if err := env.confine(s, sandbox.ReplayCalls(s.overNetwork())); err != nil {
 		return err
 	}
 	r, err := newMeterRun(env, s)
 	if err != nil {
 		return err
 	}
+	r.outputs.patient()
 	options, err := r.options(c.Context, false)
 	if err != nil {
 		r.close()

@@ -187,8 +187,20 @@ func table(t *testing.T, content []byte) (rows []map[string]string) {
 	return rows
 }
 
-// Of a thousand files a hundred are damaged: each of these is named, and what is
-// whole is complete.
+func packetsOfRows(t *testing.T, content []byte) (packets int) {
+	t.Helper()
+	for _, row := range table(t, content) {
+		n, err := strconv.Atoi(row["bidirectional_packets"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		packets += n
+	}
+	return packets
+}
+
+// Of a thousand files a hundred are damaged: each has a line, in their order, which
+// names the damage, and what is whole is complete.
 func TestE9DamagedFilesAmongManyAreNamed(t *testing.T) {
 	whole := read(t, http1)
 	dir := t.TempDir()
@@ -208,26 +220,27 @@ func TestE9DamagedFilesAmongManyAreNamed(t *testing.T) {
 	if code != exitDamaged {
 		t.Errorf("exit code %d, want %d", code, exitDamaged)
 	}
+	_, one := weir(t, "replay", "-q", "-o", "csv:-", "--dissections", "0", http1)
+	each := packetsOfRows(t, one.out.Bytes())
 	said := f.err.String()
 	for _, path := range damaged {
 		if !strings.Contains(said, path+": damaged at byte") {
 			t.Errorf("%s is not named", path)
 		}
 	}
+	for n, line := range lines(said)[:files] {
+		want := fmt.Sprintf("weir: %s/%04d.pcap: 68 packets", dir, n) // two of them are ARP
+		if n%every == 3 {
+			want = fmt.Sprintf("weir: read capture %s/%04d.pcap: damaged at byte ", dir, n)
+		}
+		if !strings.HasPrefix(line, want) {
+			t.Fatalf("line %d of stderr is %q, want it to begin with %q", n, line, want)
+		}
+	}
 	if want := fmt.Sprintf("files: %d, read to their end: %d", files, files-len(damaged)); !strings.Contains(said, want) {
 		t.Errorf("stderr lacks %q", want)
 	}
-	packets := 0
-	for _, row := range table(t, f.out.Bytes()) {
-		n, _ := strconv.Atoi(row["bidirectional_packets"])
-		packets += n
-	}
-	_, one := weir(t, "replay", "-q", "-o", "csv:-", "--dissections", "0", http1)
-	each := 0
-	for _, row := range table(t, one.out.Bytes()) {
-		n, _ := strconv.Atoi(row["bidirectional_packets"])
-		each += n
-	}
+	packets := packetsOfRows(t, f.out.Bytes())
 	if least := each * (files - len(damaged)); packets < least {
 		t.Errorf("%d packets, want those of the whole files, %d, or more", packets, least)
 	}

@@ -74,7 +74,9 @@ func wantsOf(s *settings) (*wants, error) {
 		if err != nil {
 			return nil, err
 		}
-		if path != "-" {
+		if network, address, remote := sink.Remote(path); remote {
+			w.remote(network, address)
+		} else if path != "-" {
 			w.output(path)
 		}
 	}
@@ -82,6 +84,25 @@ func wantsOf(s *settings) (*wants, error) {
 }
 
 func (w *wants) need(path string, mode uint32) { w.try = append(w.try, try{path, mode}) }
+
+// remote adds what it takes to reach an address, and for its name to be resolved.
+func (w *wants) remote(network, address string) {
+	w.files.Network = true
+	if network == "unix" {
+		w.need(address, unix.W_OK)
+		return
+	}
+	w.files.Read = append(w.files.Read, "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services")
+}
+
+// overNetwork tells whether an output is the address of another process.
+func (s *settings) overNetwork() bool {
+	return slices.ContainsFunc(s.outputs, func(spec string) bool {
+		_, path, err := sink.Parse(spec)
+		_, _, remote := sink.Remote(path)
+		return err == nil && remote
+	})
+}
 
 // output adds a file that is written, renamed by others, and made anew.
 func (w *wants) output(path string) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -30,6 +31,10 @@ type settings struct {
 	octets      number
 	maxFlows    number
 	maxLoss     percentage
+	queueFlows  number
+	queueOctets number
+	drain       span
+	offline     bool // the input can wait for the outputs
 	statistics  bool
 	tcp         bool
 	ip          bool
@@ -56,6 +61,9 @@ func newSettings() *settings {
 		l7Flows:     number{min: 1, max: 1 << 24, n: dpi.DefaultMaxFlows},
 		octets:      number{min: 64, max: userspace.SampleOctetsRing, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
+		queueFlows:  number{min: 1, max: 1 << 24, n: sink.QueueRecords},
+		queueOctets: number{min: 1 << 16, max: 1 << 36, n: sink.QueueOctets},
+		drain:       span{min: 100 * time.Millisecond, d: sink.Drain},
 	}
 }
 
@@ -72,7 +80,13 @@ func (s *settings) flags() []cli.Flag {
 func (s *settings) outputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
-			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; PATH may be tcp://HOST:PORT or unix:///PATH; csv:PATH?formulas=keep lets texts be formulas of spreadsheets; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
+		&cli.GenericFlag{Name: "queue-flows", Value: &s.queueFlows, Category: categoryOutput,
+			Usage: "let at most `N` flows wait for each output that cannot keep up; live, what finds no room is not sent"},
+		&cli.GenericFlag{Name: "queue-octets", Value: &s.queueOctets, Category: categoryOutput,
+			Usage: "let at most `N` octets of flows wait for each output"},
+		&cli.GenericFlag{Name: "drain", Value: &s.drain, Category: categoryOutput,
+			Usage: "at the end wait `DURATION` for what is queued to arrive, then give it up"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
 			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not written"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: categoryOutput,

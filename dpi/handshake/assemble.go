@@ -26,7 +26,7 @@ func (a *assembler) add(offset int, p []byte) bool {
 	}
 	end := offset + len(p)
 	if len(a.b) < end {
-		a.b = slices.Grow(a.b, end-len(a.b))[:end]
+		a.grow(end)
 	}
 	// Copy what falls in the gaps before, between and after the spans.
 	at := offset
@@ -40,6 +40,15 @@ func (a *assembler) add(offset int, p []byte) bool {
 		copy(a.b[at:end], p[at-offset:])
 	}
 	return a.cover(span{offset, end})
+}
+
+// grow makes room up to end; what it moves from is cleared.
+func (a *assembler) grow(end int) {
+	old := a.b
+	a.b = slices.Grow(a.b, end-len(a.b))[:end]
+	if len(old) > 0 && &old[0] != &a.b[0] {
+		clear(old)
+	}
 }
 
 // cover adds a span to those that are there, and joins those that touch.
@@ -68,4 +77,8 @@ func (a *assembler) prefix() []byte {
 // size is the memory that is held.
 func (a *assembler) size() int { return cap(a.b) + 16*cap(a.have) }
 
-func (a *assembler) drop() { a.b, a.have = nil, nil }
+// drop leaves nothing behind of what was held.
+func (a *assembler) drop() {
+	clear(a.b[:cap(a.b)])
+	a.b, a.have = nil, nil
+}

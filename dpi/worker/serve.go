@@ -71,9 +71,12 @@ type session struct {
 	payload     []byte
 }
 
+// read reads more. Of the packets that were used nothing stays behind.
 func (s *session) read() error {
+	used := s.fill
 	s.fill = copy(s.in, s.in[s.start:s.fill])
 	s.start = 0
+	clear(s.in[s.fill:used])
 	n, err := s.conn.Read(s.in[s.fill:])
 	s.fill += n
 	if n > 0 {

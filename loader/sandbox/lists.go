@@ -82,7 +82,9 @@ func ConsumerCalls(workers, network bool) *Calls {
 	}
 	if network {
 		c.always = slices.Concat(c.always, networkCalls)
-		c.when = append(c.when, either("socket", 0, unix.AF_INET, unix.AF_INET6, unix.AF_UNIX)...)
+		c.when = slices.Concat(c.when,
+			either("socket", 0, unix.AF_INET, unix.AF_INET6, unix.AF_UNIX),
+			either("ioctl", 1, unix.SIOCOUTQ)) // how much has not arrived
 	}
 	return c
 }

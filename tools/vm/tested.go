@@ -65,6 +65,7 @@ var suites = []suite{
 	{dir: "cmd/weir", why: "meters both directions, which takes TCX, and starts servers"},
 	{dir: "dpi", why: "runs nDPI, and of the programs only what bpf and userspace run"},
 	{dir: "examples/liveflows", why: "meters both directions, which takes TCX, and builds with go"},
+	{dir: "examples/pinnedflows", why: "meters both directions, which takes TCX, and builds with go"},
 	{dir: "tools/bench", why: "measures, which emulation falsifies"},
 }
 

@@ -116,3 +116,9 @@ func (w *walk) decodePPP() bpf.Status {
 	}
 	return statusOK
 }
+
+// Reads tells whether frames of a link type are read, pcap's LINKTYPE_*; those of
+// others are ignored as link_type.
+func Reads(linkType uint32) bool {
+	return (&walk{p: &bpf.Packet{}}).decodeLink(linkType) != statusLinkType
+}

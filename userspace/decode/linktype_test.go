@@ -44,6 +44,9 @@ func TestE5EveryLinkTypeIsReadOrIgnored(t *testing.T) {
 		case known:
 			read++
 		}
+		if decode.Reads(link) != known {
+			t.Errorf("Reads(%d) is %v", link, !known)
+		}
 	}
 	t.Logf("measured: the same packet under %d link types, %d others ignored as link_type", read, 1<<16-read)
 }

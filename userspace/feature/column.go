@@ -50,7 +50,9 @@ type Field struct {
 }
 
 // A Column is a field and the way to its value. Exactly one of Uint, Int,
-// Float, Text and List is set. None of them allocates.
+// Float, Text and List is set. None of weir's allocates. A program may add columns of
+// its own to those of Columns; one whose function panics has no value in that row, and
+// a Sink counts it. The functions of such a row are called a second time.
 type Column struct {
 	Field
 	Uint func(*Row) uint64

@@ -42,6 +42,11 @@ is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`spl
 
 In CSV (RFC 4180 with line feeds) and NDJSON, an ` + "`f64`" + ` is the shortest decimal that reads back the same, whole numbers
 as ` + "`5.0`" + `; lists are ` + "`[0, 1, -1]`" + `, in CSV inside quotes. Octets that are not UTF-8 are written U+FFFD.
+
+Texts come from packets, and whoever sends these chooses them. In NDJSON, what does not print is escaped. In CSV, a text that a
+spreadsheet could take for a formula, as its first character that shows is one of ` + "`= + - @`" + `, and one that begins with an apostrophe,
+has an apostrophe in front: taking one off wherever a text begins with it gives back every text as it was. ` + "`csv:PATH?formulas=keep`" + `
+writes them as they are. Control characters are in CSV as they came, inside quotes: a table or NDJSON is what a terminal should show.
 `
 
 // A bar would end a table's cell.

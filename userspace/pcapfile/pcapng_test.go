@@ -14,18 +14,36 @@ func TestE4PcapngBlocks(t *testing.T) {
 			b := (&builder{order: order}).section().
 				iface(1, 3, option{optionName, []byte("eth0")}, option{optionResolution, []byte{9}}).
 				iface(101, 0).
+				iface(113, 0, option{optionResolution, []byte{3}}, option{optionOffset, order.AppendUint64(nil, 100)}).
 				enhanced(0, 5, []byte("data!"), 60).
 				block(0x80000abc, func(u *builder) { u.WriteString("a local block") }).
 				enhanced(1, 1<<32+7, []byte("raw"), 3).
 				simple([]byte("abc"), 10).
 				obsolete(1, 8, []byte("old"), 70).
+				enhanced(2, 7, []byte("off"), 3).
 				block(5, func(s *builder) { s.u32(0, 1, 2) })
 			wantPackets(t, b.Bytes(),
 				packet{"data!", 60, 5, 1, "eth0"},
 				packet{"raw", 3, (1<<32 + 7) * 1000, 101, ""},
 				packet{"abc", 10, 0, 1, "eth0"},
-				packet{"old", 70, 8000, 101, ""})
+				packet{"old", 70, 8000, 101, ""},
+				packet{"off", 3, 100_007_000_000, 113, ""})
 		})
+	}
+}
+
+// Name resolution, statistics, journal, decryption secrets, custom blocks, those of
+// other programs, and what there may be one day.
+func TestE4PcapngBlocksOfOtherTypesArePassedOver(t *testing.T) {
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		b := (&builder{order: order}).section().iface(1, 0)
+		var want []packet
+		for i, kind := range []uint32{4, 5, 7, 8, 9, 10, 11, 0x101, 0x201, 0x204, 0xbad, 0x40000bad, 0x7fffffff, 0x80000000, 1<<32 - 1} {
+			b.block(kind, func(u *builder) { u.WriteString("what it says") })
+			b.enhanced(0, uint64(i), []byte("data"), 4)
+			want = append(want, packet{"data", 4, uint64(i) * 1000, 1, ""})
+		}
+		wantPackets(t, b.Bytes(), want...)
 	}
 }
 

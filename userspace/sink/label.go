@@ -3,14 +3,10 @@ package sink
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
 )
-
-// eventsSuffix ends a specification whose output gets labels as well.
-const eventsSuffix = "?events="
 
 // A Labeler is a Sink that takes labels as soon as they are known, if its
 // specification ended in "?events=label". WriteLabel is no account of packets:
@@ -20,18 +16,6 @@ type Labeler interface {
 	// WantsLabels tells whether the specification asked for labels.
 	WantsLabels() bool
 	WriteLabel(*userspace.Label) error
-}
-
-// splitEvents takes the events off a specification.
-func splitEvents(spec string) (rest string, labels bool, err error) {
-	rest, events, found := strings.Cut(spec, eventsSuffix)
-	if !found {
-		return spec, false, nil
-	}
-	if events != "label" {
-		return "", false, &SpecError{spec, "no event is called " + strconv.Quote(events) + " but label"}
-	}
-	return rest, true, nil
 }
 
 // WantsLabels implements Labeler.

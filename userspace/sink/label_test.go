@@ -83,7 +83,7 @@ func (failing) Write([]byte) (int, error) { return 0, errors.New("full") }
 
 func TestEventsOfOtherKindsAreRefused(t *testing.T) {
 	for spec, wants := range map[string]string{
-		"ndjson:-?events=flow": "no event is called", "csv:-?events=label": "ndjson", "flows.csv?events=label": "ndjson", "?events=label": "not clear",
+		"ndjson:-?events=flow": "has no value", "csv:-?events=label": "ndjson", "flows.csv?events=label": "ndjson", "?events=label": "not clear",
 	} {
 		if _, err := Open(spec, everything, io.Discard); err == nil || !strings.Contains(err.Error(), wants) {
 			t.Errorf("%s: %v", spec, err)

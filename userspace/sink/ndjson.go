@@ -1,14 +1,16 @@
 package sink
 
 import (
+	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/weirflow/weir/userspace/feature"
 )
 
 // An ndjsonEncoder writes one JSON object (RFC 8259) a line. Octets that are not
-// UTF-8 become U+FFFD; everything that a terminal could take for a command is
-// escaped.
+// UTF-8 become U+FFFD; everything that does not print is escaped, so that a terminal
+// finds no command in it, nor one that turns the direction of text.
 type ndjsonEncoder struct {
 	columns []feature.Column
 	// keys are what stands before each value, from the brace or comma on.
@@ -30,9 +32,14 @@ func newNDJSONEncoder(columns []feature.Column) *ndjsonEncoder {
 
 func (e *ndjsonEncoder) appendHeader(dst []byte) []byte { return dst }
 
-func (e *ndjsonEncoder) appendFlow(dst []byte, r *feature.Row) []byte {
+func (e *ndjsonEncoder) appendFlow(dst []byte, r *feature.Row, g *guard) []byte {
 	for i := range e.columns {
-		dst = e.appendValue(append(dst, e.keys[i]...), &e.columns[i], r)
+		dst = append(dst, e.keys[i]...)
+		if c := &e.columns[i]; g == nil {
+			dst = e.appendValue(dst, c, r)
+		} else {
+			dst = g.value(dst, c, "null", func(dst []byte) []byte { return e.appendValue(dst, c, r) })
+		}
 	}
 	return append(dst, "}\n"...)
 }
@@ -71,7 +78,10 @@ func appendJSONEscaped(dst, text []byte) []byte {
 			dst = append(dst, '\\', byte(c))
 		case c == utf8.RuneError:
 			dst = append(dst, replacement...)
-		case c < ' ' || c >= 0x7f && c < 0xa0 || c == '\u2028' || c == '\u2029':
+		case c > 0xffff && !unicode.IsPrint(c):
+			high, low := utf16.EncodeRune(c)
+			dst = appendJSONUnit(appendJSONUnit(dst, high), low)
+		case !unicode.IsPrint(c):
 			dst = appendJSONUnit(dst, c)
 		default:
 			dst = append(dst, text[:n]...)

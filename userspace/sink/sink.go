@@ -1,5 +1,5 @@
-// Package sink writes flows to files and standard output: CSV for data frames,
-// NDJSON for pipes, a table for eyes.
+// Package sink writes flows to files, standard output and network addresses: CSV for
+// data frames, NDJSON for pipes, a table for eyes.
 package sink
 
 import (
@@ -29,11 +29,29 @@ type Sink interface {
 	// continued. What could not be written goes to the new file; where that cannot
 	// be opened, to the old one as before. What is no regular file is only flushed.
 	Reopen() error
-	// Close flushes and closes; its *Error counts the flows that were taken and
-	// could not be written. It does not close standard output.
+	// Close flushes and closes; its *Error, or several joined, counts the flows that
+	// were taken and could not be written. It does not close standard output.
 	Close() error
 	// Name is the output as FORMAT:PATH.
 	Name() string
+	// Panics counts, by column, the values that are missing because the column's
+	// function panicked.
+	Panics() map[string]uint64
+}
+
+// A Queued is a Sink whose flows go out later than Write returns: one to a network,
+// or any that was opened WithQueueing.
+// Its Flush does not wait, and its error is ErrWaiting while something is queued.
+type Queued interface {
+	Sink
+	// Settled is how many of the flows given to Write first are known to have arrived
+	// or were refused, and what was refused of them.
+	Settled() (flows uint64, notSent userspace.Count)
+	// GiveUp empties the queue; its *Error, or several joined, counts what was in it.
+	GiveUp() error
+	// Patient has Write wait for room from now on, as long as the other side takes
+	// anything at all: for flows that can wait, as those of files.
+	Patient()
 }
 
 // An Error is an output that cannot take flows. The NotSent of all errors of a
@@ -44,6 +62,20 @@ type Error struct {
 	Flows   uint64
 	NotSent userspace.Count
 	Err     error
+}
+
+// Cause is why flows were not sent, in a word or two; empty for a file's or
+// standard output's, of which there is only one.
+func (e *Error) Cause() string {
+	switch {
+	case errors.Is(e.Err, ErrUnreachable):
+		return "no connection"
+	case errors.Is(e.Err, ErrSlow):
+		return "too slow"
+	case errors.Is(e.Err, ErrUnconfirmed):
+		return "not confirmed"
+	}
+	return ""
 }
 
 func (e *Error) Error() string {
@@ -68,38 +100,44 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; ndjson may end in ?events=label", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; csv and ndjson may have tcp://HOST:PORT or unix:///PATH for a path; csv may end in ?formulas=keep, ndjson in ?events=label", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is
-// stdout; "-" alone is ndjson:-. A file that exists is replaced.
-func Open(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
-	return open(spec, columns, stdout, os.O_TRUNC)
+// stdout; "-" alone is ndjson:-. A file that exists is replaced. Where the path is
+// tcp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can.
+func Open(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
+	return open(spec, columns, stdout, os.O_TRUNC, opts)
 }
 
 // Resume is Open, but goes on at the end of a file that exists. A last line that a
 // killed process has left without its end is cut off.
-func Resume(spec string, columns []feature.Column, stdout io.Writer) (Sink, error) {
+func Resume(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
 	_, path, err := Parse(spec)
 	if err != nil {
 		return nil, err
 	}
-	if path != "-" {
+	if _, _, remote := Remote(path); path != "-" && !remote {
 		if err := cutTornLine(path); err != nil {
 			return nil, fmt.Errorf("go on with output %s: %w%s", spec, bare(err), advice(err))
 		}
 	}
-	return open(spec, columns, stdout, 0)
+	return open(spec, columns, stdout, 0, opts)
 }
 
-func open(spec string, columns []feature.Column, stdout io.Writer, mode int) (Sink, error) {
+func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opts []Option) (Sink, error) {
 	format, path, err := Parse(spec)
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns)}
-	if _, labels, _ := splitEvents(spec); labels {
+	_, ending, _ := splitEnding(spec)
+	s := &stream{name: format + ":" + path, encoder: newEncoder(format, columns, ending)}
+	if ending.labels {
 		s.labels = newLabelEncoder(columns)
+	}
+	limits := newLimits(opts)
+	if p, remote, _ := findPlace(path); remote {
+		return newRemote(s.name, p, s.encoder, s.labels, limits).start(), nil
 	}
 	if path == "-" {
 		s.writer = stdout
@@ -107,6 +145,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int) (Si
 		return nil, fmt.Errorf("open output %s: %w%s", s.name, err, advice(err))
 	}
 	s.begin()
+	if limits.queueing {
+		return newBehind(s, limits), nil
+	}
 	return s, nil
 }
 
@@ -120,13 +161,21 @@ const (
 // Parse takes a specification apart into a format and a path without opening
 // anything. Its error is a *SpecError.
 func Parse(spec string) (format, path string, err error) {
-	rest, labels, err := splitEvents(spec)
+	rest, ending, err := splitEnding(spec)
 	if err != nil {
 		return "", "", err
 	}
 	format, path, err = parse(rest)
-	if err == nil && labels && format != NDJSON {
+	switch {
+	case err == nil && ending.labels && format != NDJSON:
 		err = &SpecError{spec, "labels are written as ndjson only"}
+	case err == nil && ending.formulas && format != CSV:
+		err = &SpecError{spec, "only csv guards formulas"}
+	}
+	if _, remote, reason := findPlace(path); err == nil && reason != "" {
+		err = &SpecError{spec, reason}
+	} else if err == nil && remote && format == Table {
+		err = &SpecError{spec, "a table is for reading: csv and ndjson go over a network"}
 	}
 	return format, path, err
 }
@@ -153,6 +202,31 @@ func parse(spec string) (format, path string, err error) {
 	return "", "", &SpecError{spec, "the format is not clear"}
 }
 
+// An ending is what may follow the path of a specification.
+type ending struct {
+	labels   bool // ?events=label: labels are written, too
+	formulas bool // ?formulas=keep: texts are written as they are, formulas or not
+}
+
+// splitEnding takes the ending off a specification.
+func splitEnding(spec string) (rest string, e ending, err error) {
+	for _, k := range []struct {
+		key, value string
+		set        *bool
+	}{{"events", "label", &e.labels}, {"formulas", "keep", &e.formulas}} {
+		before, value, found := strings.Cut(spec, "?"+k.key+"=")
+		switch {
+		case !found:
+		case value != k.value:
+			return "", ending{}, &SpecError{spec, fmt.Sprintf("?%s= has no value %q but %s", k.key, value, k.value)}
+		default:
+			*k.set = true
+			return before, e, nil
+		}
+	}
+	return spec, e, nil
+}
+
 // isWord tells a format's name from the beginning of a path that has a colon.
 func isWord(s string) bool {
 	for _, c := range s {
@@ -163,16 +237,17 @@ func isWord(s string) bool {
 	return s != ""
 }
 
-// An encoder appends what a format writes: a header, then one record a flow.
+// An encoder appends what a format writes: a header, then one record a flow, whose
+// values g guards unless it is nil.
 type encoder interface {
 	appendHeader(dst []byte) []byte
-	appendFlow(dst []byte, r *feature.Row) []byte
+	appendFlow(dst []byte, r *feature.Row, g *guard) []byte
 }
 
-func newEncoder(format string, columns []feature.Column) encoder {
+func newEncoder(format string, columns []feature.Column, e ending) encoder {
 	switch format {
 	case CSV:
-		return &csvEncoder{columns: columns}
+		return &csvEncoder{columns: columns, formulas: e.formulas}
 	case NDJSON:
 		return newNDJSONEncoder(columns)
 	}
@@ -182,8 +257,14 @@ func newEncoder(format string, columns []feature.Column) encoder {
 // advice says what the user can do about an error, as the end of a sentence.
 func advice(err error) string {
 	switch {
-	case errors.Is(err, ErrReaderGone):
+	case errors.Is(err, ErrReaderGone), errors.Is(err, ErrUnconfirmed):
 		return ""
+	case errors.Is(err, ErrWaiting):
+		return "; trying again"
+	case errors.Is(err, ErrUnreachable):
+		return "; see that something listens there"
+	case errors.Is(err, ErrSlow):
+		return "; a larger queue bridges a peak, and nothing else"
 	case errors.Is(err, fs.ErrNotExist):
 		return "; create the directory first"
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

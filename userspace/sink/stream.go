@@ -20,6 +20,7 @@ const flushAt = 64 << 10
 // flushAt octets and one record: when they cannot be written, the newest record
 // is refused.
 type stream struct {
+	guard
 	mu      sync.Mutex
 	name    string
 	encoder encoder
@@ -53,7 +54,7 @@ func (s *stream) Write(f *userspace.Flow) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.row.Flow = f
-	s.buffer = s.encoder.appendFlow(s.buffer, &s.row)
+	s.buffer = s.guard.append(s.encoder, s.buffer, &s.row)
 	s.row.Flow = nil
 	s.row.ID++
 	s.records = append(s.records, record{len(s.buffer), 1, userspace.Count{Packets: f.Packets(), Octets: f.Octets()}})

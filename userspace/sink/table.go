@@ -37,7 +37,7 @@ func (e *tableEncoder) appendHeader(dst []byte) []byte {
 	return append(trimRight(dst), '\n')
 }
 
-func (e *tableEncoder) appendFlow(dst []byte, r *feature.Row) []byte {
+func (e *tableEncoder) appendFlow(dst []byte, r *feature.Row, _ *guard) []byte {
 	start, end := r.Start(), r.End()
 	if e.local != nil {
 		start = start.In(e.local)

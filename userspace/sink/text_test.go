@@ -7,14 +7,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode"
 
+	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
 )
 
 // hostile are values that a peer can choose, to break a line or a reader.
 var hostile = []string{
 	"", "plain", `"`, `""`, ",", "a,b", "a\nb", "a\r\nb", "\r", "\x00", "\x1b[2J", "\x7f", "\u009b31m", "back\\", `x\`, `\"`, `\n`,
-	" lead", "trail ", "=cmd|' /C calc'!A0", "@x", "\xff", "a\xc3", "\xed\xa0\x80", "\u2028", "\u2029", "\ufffd", "\U0001F40C", "ä", "'", "</script>",
+	" lead", "trail ", "=cmd|' /C calc'!A0", "@x", "+1", "-1", "\t=1", "\r=1", "\n=1", "'=1", "'", " =1", "\x00=1", "\ufeff=1", "＝1", "\x7f+", "\u202e=1", "\xff=1", "\xa0=1", "\xff", "a\xc3", "\xed\xa0\x80", "\u2028", "\u2029", "\u202eexe.txt", "\u2066x\u2069", "\u200f", "\U000e0001", "\ufffd", "\U0001F40C", "ä", "'", "</script>",
 	"\xef\xbb\xbfbom", strings.Repeat(`"`, 300),
 }
 
@@ -24,7 +26,7 @@ func textRow(e func([]feature.Column) encoder, value string) string {
 		return feature.Column{Field: feature.Field{Name: name}, Text: func(dst []byte, _ *feature.Row) []byte { return append(dst, v...) }}
 	}
 	columns := []feature.Column{column("a", "left"), column("b", value), column("c", "right")}
-	return string(e(columns).appendFlow(nil, &feature.Row{}))
+	return string(e(columns).appendFlow(nil, &feature.Row{}, nil))
 }
 
 // utf8Of is what must come back: the value, with U+FFFD for each octet that is
@@ -66,12 +68,42 @@ func parseCSV(s string) (fields []string, err error) {
 	}
 }
 
+// checkCSV has a value come back from CSV: as it is with ?formulas=keep, and
+// otherwise behind an apostrophe where it could be taken for a formula, or for
+// guarded.
 func checkCSV(t *testing.T, value string) {
 	t.Helper()
-	line := textRow(func(c []feature.Column) encoder { return &csvEncoder{columns: c} }, value)
-	fields, err := parseCSV(line)
-	if err != nil || len(fields) != 3 || fields[0] != "left" || fields[1] != utf8Of(value) || fields[2] != "right" {
-		t.Errorf("%q came back from CSV as %q (%v)", value, fields, err)
+	for _, formulas := range []bool{true, false} {
+		line := textRow(func(c []feature.Column) encoder { return &csvEncoder{columns: c, formulas: formulas} }, value)
+		fields, err := parseCSV(line)
+		if err != nil || len(fields) != 3 || fields[0] != "left" || fields[2] != "right" {
+			t.Errorf("%q came back from CSV as %q (%v)", value, fields, err)
+			continue
+		}
+		got := fields[1]
+		if !formulas {
+			shown := strings.TrimLeftFunc(got, func(c rune) bool { return !unicode.IsGraphic(c) || unicode.IsSpace(c) })
+			if strings.IndexAny(shown, "=+-@＝＋－＠") == 0 || strings.HasPrefix(got, "\t") || strings.HasPrefix(got, "\r") {
+				t.Errorf("%q is written as a formula: %q", value, got)
+			}
+			got = strings.TrimPrefix(got, "'")
+		}
+		if got != utf8Of(value) {
+			t.Errorf("%q came back from CSV as %q", value, got)
+		}
+	}
+}
+
+func TestG5OnlyWhatLooksLikeAFormulaIsGuarded(t *testing.T) {
+	for value, want := range map[string]string{
+		"=1+1": "'=1+1", "+49": "'+49", "-": "'-", "@x": "'@x", "\tx": "'\tx", "\r=x": "'\r=x", "'quoted": "''quoted", " =x": "' =x", "\x00=x": "'\x00=x",
+		"\ufeff=x": "'\ufeff=x", "＝x": "'＝x", "\u200b-x": "'\u200b-x",
+		"": "", "a=b": "a=b", "www.example.org": "www.example.org", "Mozilla/5.0 (X11; -)": "Mozilla/5.0 (X11; -)", "::1": "::1", "ä=": "ä=", " x=": " x=", "_http._tcp": "_http._tcp",
+	} {
+		fields, err := parseCSV(textRow(func(c []feature.Column) encoder { return &csvEncoder{columns: c} }, value))
+		if err != nil || fields[1] != want {
+			t.Errorf("%q is written %q, want %q (%v)", value, fields, want, err)
+		}
 	}
 }
 
@@ -86,8 +118,8 @@ func checkNDJSON(t *testing.T, value string) {
 		t.Errorf("%q came back from NDJSON as %q (%v)", value, object, err)
 	}
 	for _, c := range strings.TrimSuffix(line, "\n") {
-		if c < ' ' || c >= 0x7f && c < 0xa0 {
-			t.Errorf("%q lets control character %#x through", value, c)
+		if !unicode.IsPrint(c) {
+			t.Errorf("%q lets character %#x through", value, c)
 		}
 	}
 }
@@ -96,6 +128,20 @@ func TestG5HostileTextComesBack(t *testing.T) {
 	for _, value := range hostile {
 		checkCSV(t, value)
 		checkNDJSON(t, value)
+	}
+}
+
+// Nothing that a peer chooses reaches a terminal through the table but what prints.
+func TestG5NoTextCommandsATerminal(t *testing.T) {
+	for _, value := range hostile {
+		f := web()
+		f.L7 = &userspace.L7{ApplicationName: value}
+		line := string((&tableEncoder{}).appendFlow(nil, &feature.Row{Flow: f}, nil))
+		for _, c := range strings.TrimSuffix(line, "\n") {
+			if !unicode.IsPrint(c) {
+				t.Errorf("%q lets character %#x through: %q", value, c, line)
+			}
+		}
 	}
 }
 
@@ -139,10 +185,10 @@ func FuzzFloatComesBack(f *testing.F) {
 func TestUnknownDeviationIsMissing(t *testing.T) {
 	columns := []feature.Column{{Field: feature.Field{Name: "d"}, Float: func(*feature.Row) float64 { return math.NaN() }}, everything[0]}
 	row := &feature.Row{ID: 3}
-	if got := string((&csvEncoder{columns: columns}).appendFlow(nil, row)); got != ",3\n" {
+	if got := string((&csvEncoder{columns: columns}).appendFlow(nil, row, nil)); got != ",3\n" {
 		t.Errorf("CSV: %q, want an empty field", got)
 	}
-	if got := string(newNDJSONEncoder(columns).appendFlow(nil, row)); got != `{"d": null, "id": 3}`+"\n" {
+	if got := string(newNDJSONEncoder(columns).appendFlow(nil, row, nil)); got != `{"d": null, "id": 3}`+"\n" {
 		t.Errorf("NDJSON: %q, want null", got)
 	}
 }

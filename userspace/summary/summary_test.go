@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/userspace"
@@ -152,5 +153,23 @@ func (broken) Write([]byte) (int, error) { return 0, os.ErrClosed }
 func TestPrintSaysWhyItCouldNot(t *testing.T) {
 	if err := new(Summary).Print(broken{}, closing()); !errors.Is(err, os.ErrClosed) || !strings.HasPrefix(err.Error(), "print the summary: ") {
 		t.Errorf("Print: %v, want the writer's error", err)
+	}
+}
+
+// Names are nDPI's, from rules of the user's or the packets; outputs are paths.
+func TestG5NoTextCommandsATerminal(t *testing.T) {
+	for _, name := range []string{"\x1b[2J", "\u009b31m", "\u202etxt", "\u2066x", "a\nb", "\r", "\x7f", "\xff\xfe", "\u2028"} {
+		var s Summary
+		s.Add(flow(name, bpf.WeirFlowEndReasonEND_IDLE, 1, 70))
+		var out bytes.Buffer
+		l := userspace.Ledger{NotSent: map[string]userspace.Count{name: {Packets: 1}}}
+		if err := s.Print(&out, &l); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range out.String() {
+			if c != '\n' && !unicode.IsPrint(c) {
+				t.Errorf("%q lets character %#x through", name, c)
+			}
+		}
 	}
 }

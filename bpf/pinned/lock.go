@@ -1,4 +1,4 @@
-package loader
+package pinned
 
 import (
 	"bufio"
@@ -26,9 +26,9 @@ func (e *InUseError) Error() string {
 	return fmt.Sprintf("the pinned meter %s is in use by pid %d: end that process first; weir status --pin %s looks on", e.Path, e.PID, e.Path)
 }
 
-// lockDirectory locks a directory until the file is closed, or the process ends
+// Lock locks a directory until the file is closed, or the process ends
 // in whatever way. The lock stays with the directory when it is renamed.
-func lockDirectory(path string) (*os.File, error) {
+func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the pinned meter: %w", err)

@@ -1,0 +1,56 @@
+package sink
+
+import "time"
+
+// An Option shapes outputs that queue: those to a network, and WithQueueing all.
+type Option func(*limits)
+
+// limits bound how much an output holds, and how long it takes for things.
+type limits struct {
+	records, octets int
+	queueing        bool
+	drain           time.Duration
+
+	connect, stall     time.Duration
+	pauseMin, pauseMax time.Duration
+	look               time.Duration
+}
+
+// The bounds of a queue unless WithQueue sets others, and how long Close waits
+// unless WithDrain says otherwise.
+const (
+	QueueRecords = 1 << 16
+	QueueOctets  = 64 << 20
+	Drain        = 5 * time.Second
+)
+
+func newLimits(opts []Option) limits {
+	l := limits{
+		records: QueueRecords, octets: QueueOctets, drain: Drain,
+		connect: 10 * time.Second, stall: 10 * time.Second,
+		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
+		look: 20 * time.Millisecond,
+	}
+	for _, opt := range opts {
+		opt(&l)
+	}
+	return l
+}
+
+// WithQueue bounds how many records and octets an output holds that are not known
+// to have arrived. What finds no room is not sent.
+func WithQueue(records, octets int) Option {
+	return func(l *limits) { l.records, l.octets = records, octets }
+}
+
+// WithQueueing makes files and standard output a Queued, too: for a live meter, which
+// a disk or a reader that is slow, or stuck, must not hold up.
+func WithQueueing() Option {
+	return func(l *limits) { l.queueing = true }
+}
+
+// WithDrain has Close wait at most so long for what is queued to arrive, and Write,
+// after Patient, as long for anything to move.
+func WithDrain(d time.Duration) Option {
+	return func(l *limits) { l.drain = d }
+}
