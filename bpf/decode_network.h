@@ -96,10 +96,10 @@ static __always_inline int decode_ipv6(struct cursor *c)
 	c->w->n.fragment = 0;
 	c->w->n.protocol = ip[6];
 	c->w->n.version = 6;
-	__builtin_memcpy(&c->w->n.src.word[0], ip + 8, 8);
-	__builtin_memcpy(&c->w->n.src.word[1], ip + 16, 8);
-	__builtin_memcpy(&c->w->n.dst.word[0], ip + 24, 8);
-	__builtin_memcpy(&c->w->n.dst.word[1], ip + 32, 8);
+	c->w->n.src.word[0] = *(__u64 *)(ip + 8);
+	c->w->n.src.word[1] = *(__u64 *)(ip + 16);
+	c->w->n.dst.word[0] = *(__u64 *)(ip + 24);
+	c->w->n.dst.word[1] = *(__u64 *)(ip + 32);
 	c->w->off += 40;
 	return STATUS_OK;
 }

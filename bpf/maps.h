@@ -12,6 +12,8 @@ enum entry_state {
 	ENTRY_OPEN = 1,     /* holds a flow */
 	ENTRY_CLOSED = 2,   /* its flow has been sent; a packet may open another */
 	ENTRY_DELETING = 3, /* the sweep is about to delete it: hands off */
+	ENTRY_SPLIT = 4,    /* its flow has been sent for the active timeout, by a packet
+			     * that is about to open the next part */
 };
 
 /* A table entry. state is last on purpose: an element that the kernel recycles

@@ -135,6 +135,35 @@ func TestActiveTimeoutKeepsDirectionAndIdentity(t *testing.T) {
 	closes(t, m)
 }
 
+// A packet sends the part that is over, and opens the next a few instructions later.
+// Whatever sweeps in between, the flow's id is there to go on with.
+func TestSweepLeavesWhatIsBetweenTwoParts(t *testing.T) {
+	m := bpftest.New(t, bpftest.Options{LinkType: 1})
+	send(t, m, udp(t, 1, 2, 1, 2, 8), time.Second)
+	forced := bpf.Sweep{NowNs: uint64(2 * time.Second), Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)}
+	if s, err := m.Sweep(forced); err != nil || s.Closed != 1 {
+		t.Fatalf("the sweep closed nothing: %+v %v", s, err)
+	}
+	if err := m.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.HoldSplit(m.Records[0].Key); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s, err := m.Sweep(forced)
+		if err != nil || s.Closed+s.Deleted+s.Open != 0 {
+			t.Fatalf("the sweep took the entry: %+v %v", s, err)
+		}
+	}
+	send(t, m, udp(t, 2, 1, 2, 1, 8), 3*time.Second)
+	finish(t, m, 4*time.Second)
+	if a, b := m.Records[0], m.Records[1]; b.FlowId != a.FlowId || b.Part != 1 || b.SrcEnd != a.SrcEnd || b.Dir[1].Packets != 1 {
+		t.Errorf("first %+v\nsecond %+v", a, b)
+	}
+	closes(t, m)
+}
+
 func TestFullTableSendsSinglePackets(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, MaxFlows: 1})
 	for port := range uint16(50) {

@@ -40,7 +40,8 @@ static __always_inline __u8 sweep_reason(const struct flow_record *r, const stru
 }
 
 /* Second phase. An entry that was inserted but never filled, because its packet
- * found another way, goes through both phases as well. */
+ * found another way, goes through both phases as well. One that is split is left to
+ * the packet that goes on with it: its flow's id would go with the entry. */
 static __always_inline void sweep_delete(struct flow_entry *e, struct flow_key *key,
 					 struct sweep *s)
 {

@@ -16,7 +16,7 @@
 /* What became of a packet at its entry. */
 enum account {
 	ACCOUNT_DONE,    /* the record has it */
-	ACCOUNT_EXPIRED, /* the old record must be sent first, and cannot be */
+	ACCOUNT_EXPIRED, /* the old record must be sent first */
 	ACCOUNT_STALE,   /* not this packet's entry any more: look it up again */
 };
 
@@ -26,6 +26,14 @@ static __always_inline int key_equal(const struct flow_key *a, const struct flow
 
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4] &&
 	       x[5] == y[5];
+}
+
+static __always_inline void key_copy(struct flow_key *to, const struct flow_key *from)
+{
+	const __u64 *x = (const __u64 *)from;
+	__u64 *y = (__u64 *)to;
+
+	y[0] = x[0], y[1] = x[1], y[2] = x[2], y[3] = x[3], y[4] = x[4], y[5] = x[5];
 }
 
 static __always_inline __u64 next_flow_id(void)
@@ -38,16 +46,14 @@ static __always_inline __u64 next_flow_id(void)
 	return (__u64)bpf_get_smp_processor_id() << 48 | ++*id;
 }
 
-/* An empty entry with the packet's key. Its copy of the key is what the slow path
- * looks up: Linux 6.1 reads keys from map values, and not from what a global
- * function is given. */
+/* An empty entry with the packet's key, to insert. */
 static __always_inline struct flow_entry *table_vacant(const struct flow_key *key)
 {
 	__u32 zero = 0;
 	struct flow_entry *empty = bpf_map_lookup_elem(&vacant, &zero);
 
 	if (empty)
-		empty->record.key = *key;
+		key_copy(&empty->record.key, key);
 	return empty;
 }
 
@@ -71,20 +77,12 @@ static __always_inline void sample_decide(struct flow_entry *e, const struct pac
 	e->bare = 0;
 }
 
-/* Under the lock: the packet into the open record. */
-static __always_inline int entry_update(struct flow_entry *e, const struct packet *p,
-					__u64 now_us, struct sample_ticket *t)
-{
-	sample_decide(e, p, record_packets(&e->record), t);
-	return record_update(&e->record, p, now_us);
-}
-
 /* Under the lock: opens a flow in an entry that holds none any more. */
 static __always_inline void entry_open(struct flow_entry *e, const struct packet *p,
-				       __u64 flow_id, __u8 reason)
+				       __u64 flow_id)
 {
 	record_clear(&e->record);
-	if (reason == END_ACTIVE)
+	if (e->state == ENTRY_SPLIT)
 		e->record.part++;
 	else
 		record_open(&e->record, p, flow_id);
@@ -94,148 +92,132 @@ static __always_inline void entry_open(struct flow_entry *e, const struct packet
 	e->state = ENTRY_OPEN;
 }
 
-/* The common case and nothing else: an open record, not expired. */
-static __always_inline int entry_account_open(struct flow_entry *e, const struct packet *p,
-					      __u64 now_us, struct ledger *l,
-					      struct sample_ticket *t)
-{
-	int done = 0;
-
-	bpf_spin_lock(&e->lock);
-	if (e->state == ENTRY_OPEN && key_equal(&e->record.key, &p->key) &&
-	    record_expired(&e->record, p) == END_NONE) {
-		l->regressions += entry_update(e, p, now_us, t);
-		done = 1;
-	}
-	bpf_spin_unlock(&e->lock);
-	return done;
-}
-
-/* Every case. event NULL stands for "not yet": the answer says whether a record
- * must be sent first. Sets *used when event now holds one to be sent. */
+/* The packet into its record, which it opens if there is none: flow_id is for
+ * that, 0 if the entry held one when last looked at. */
 static __always_inline int entry_account(struct flow_entry *e, const struct packet *p,
-					 __u64 now_us, __u64 flow_id,
-					 struct record_event *event, int *used,
-					 struct ledger *l, struct sample_ticket *t)
+					 __u64 now_us, __u64 flow_id, struct ledger *l,
+					 struct sample_ticket *t)
 {
-	int result = ACCOUNT_DONE;
-	__u8 reason = END_NONE;
+	int result = ACCOUNT_STALE;
 
 	bpf_spin_lock(&e->lock);
-	if (e->state == ENTRY_DELETING || !key_equal(&e->record.key, &p->key)) {
-		result = ACCOUNT_STALE;
+	if (e->state == ENTRY_DELETING || !key_equal(&e->record.key, &p->key))
 		goto out;
-	}
-	if (e->state == ENTRY_OPEN)
-		reason = record_expired(&e->record, p);
-	if (reason != END_NONE) {
-		if (!event) {
+	if (e->state == ENTRY_OPEN) {
+		if (record_expired(&e->record, p) != END_NONE) {
 			result = ACCOUNT_EXPIRED;
 			goto out;
 		}
-		emit_fill_record(event, &e->record, reason);
-		*used = 1;
+	} else {
+		if (!flow_id)
+			goto out;
+		entry_open(e, p, flow_id);
 	}
-	if (e->state != ENTRY_OPEN || reason != END_NONE)
-		entry_open(e, p, flow_id, reason);
-	l->regressions += entry_update(e, p, now_us, t);
+	sample_decide(e, p, record_packets(&e->record), t);
+	l->regressions += record_update(&e->record, p, now_us);
+	result = ACCOUNT_DONE;
 out:
 	bpf_spin_unlock(&e->lock);
 	return result;
 }
 
-/* Sends the record of an entry if it has expired, and opens a flow in it if it
- * holds none. The ring record is taken before the lock and given back if it was
- * not needed: nothing may be called under the lock. */
-static __always_inline int table_renew(struct flow_entry *e, const struct packet *p,
-				       __u64 now_us, struct ledger *l, struct sample_ticket *t)
+/* Sends the record of an entry if it has expired for the packet. The ring record is
+ * taken before the lock and given back if it was not needed: nothing may be called
+ * under the lock. Returns 0 for want of ring space. */
+static __always_inline int entry_close(struct flow_entry *e, const struct packet *p)
 {
-	struct record_event *event = NULL;
-	int used = 0, result, reserved;
+	struct record_event *event = emit_reserve_record();
+	__u8 reason = END_NONE;
 
-	/* without the lock: what changes before it is taken makes the entry stale */
-	reserved = e->state == ENTRY_OPEN;
-	if (reserved)
-		event = emit_reserve_record();
-	result = entry_account(e, p, now_us, next_flow_id(), event, &used, l, t);
-	if (used)
+	if (!event)
+		return 0;
+	bpf_spin_lock(&e->lock);
+	if (e->state == ENTRY_OPEN && key_equal(&e->record.key, &p->key))
+		reason = record_expired(&e->record, p);
+	if (reason != END_NONE) {
+		emit_fill_record(event, &e->record, reason);
+		e->state = reason == END_ACTIVE ? ENTRY_SPLIT : ENTRY_CLOSED;
+	}
+	bpf_spin_unlock(&e->lock);
+	if (reason != END_NONE)
 		emit_submit(event);
-	else if (event)
+	else
 		emit_discard(event);
-	if (result == ACCOUNT_EXPIRED && !reserved)
-		return ACCOUNT_STALE;
-	return result;
+	return 1;
 }
 
-/* The entry may be deleted under our feet once; that it happens again before
- * the next look-up has returned takes another packet of the same flow on
- * another CPU and a sweep in between. */
-#define TABLE_TRIES 3
+/* The entry of the key, made if there is none. NULL: the table is full, or the entry
+ * has been deleted since. */
+static __always_inline struct flow_entry *table_find(const struct flow_key *key,
+						     struct ledger *l, int *full)
+{
+	struct flow_entry *e = bpf_map_lookup_elem(&flows, key), *empty;
+	int err; /* an int, as Linux before 6.4 does not extend its sign */
+
+	if (e)
+		return e;
+	empty = table_vacant(key);
+	if (!empty)
+		return NULL;
+	/* someone else may have been faster (EEXIST): then his is as good */
+	err = bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
+	if (err == -E2BIG || err == -ENOMEM) {
+		l->table_full++;
+		*full = 1;
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&flows, key);
+}
+
+/* A record that has expired takes two. The entry may be deleted under our feet
+ * once; that it happens again before the next look-up has returned takes another
+ * packet of the same flow on another CPU and a sweep in between. */
+#define TABLE_TRIES 4
 
 /* One try to account a packet whatever state its entry is in: 1, or 0: no place, or
- * -1: again. */
-LOOP_BODY int table_try(const struct packet *p, __u64 now_us, struct ledger *l,
-			struct sample_ticket *t)
+ * -1: again. Linux 6.1 reads keys from the stack, and not from what a global function
+ * is given. */
+LOOP_BODY int table_try(const struct packet *p, struct ledger *l, struct sample_ticket *t, int last)
 {
-	struct flow_entry *empty, *e;
-	int result;
+	struct flow_key key __attribute__((aligned(8)));
+	struct flow_entry *e;
+	int full = 0, result;
 
 	if (!p || !l || !t)
 		return 0;
-	empty = table_vacant(&p->key);
-	if (!empty)
+	key_copy(&key, &p->key);
+	e = table_find(&key, l, &full);
+	if (full)
+		return 0;
+	if (!e)
 		return -1;
-	e = bpf_map_lookup_elem(&flows, &empty->record.key);
-	if (!e) {
-		/* Someone else may have been faster (EEXIST): then his is as good.
-		 * An int, as Linux before 6.4 does not extend its sign. */
-		int err = bpf_map_update_elem(&flows, &empty->record.key, empty, BPF_NOEXIST);
-
-		if (err == -E2BIG || err == -ENOMEM) {
-			l->table_full++;
-			return 0;
-		}
-		e = bpf_map_lookup_elem(&flows, &empty->record.key);
-		if (!e)
-			return -1;
-	}
-	result = table_renew(e, p, now_us, l, t);
+	result = entry_account(e, p, p->time_ns / 1000,
+			       e->state == ENTRY_OPEN ? 0 : next_flow_id(), l, t);
 	if (result == ACCOUNT_DONE)
 		return 1;
-	if (result == ACCOUNT_EXPIRED) {
+	/* never in the last try: who has split a record opens the next part */
+	if (result == ACCOUNT_EXPIRED && !last && !entry_close(e, p)) {
 		l->expiry_deferred++;
 		return 0;
 	}
 	return -1;
 }
 
-/* Out of line, so that the common case stays small, and global, so that the verifier
- * looks at it once and not for every way to get here. */
-__noinline int table_account_slow(const struct packet *p, __u64 now_us, struct ledger *l,
-				  struct sample_ticket *t)
+/* A global function: the verifier looks at it once and not for every way to get
+ * here. */
+__noinline int table_account(const struct packet *p, struct ledger *l, struct sample_ticket *t)
 {
 	if (!p || !l || !t)
 		return 0;
 	LOOP
 	for (int i = 0; i < TABLE_TRIES; i++) {
-		int accounted = table_try(p, now_us, l, t);
+		int accounted = table_try(p, l, t, i == TABLE_TRIES - 1);
 
 		if (accounted >= 0)
 			return accounted;
 	}
 	l->record_busy++;
 	return 0;
-}
-
-static __always_inline int table_account(const struct packet *p, struct ledger *l,
-					 struct sample_ticket *t)
-{
-	__u64 now_us = p->time_ns / 1000;
-	struct flow_entry *e = bpf_map_lookup_elem(&flows, &p->key);
-
-	if (e && entry_account_open(e, p, now_us, l, t))
-		return 1;
-	return table_account_slow(p, now_us, l, t);
 }
 
 #endif

@@ -38,7 +38,7 @@ static __always_inline void meter_frame(void *ctx, int is_xdp, struct frame f, s
 	l->metered_packets++;
 	l->metered_octets += p->frame_octets;
 	l->accounted_octets += p->octets;
-	if (work_account(w, l))
+	if (table_account(p, l, &w->t))
 		return;
 	if (emit_packet(p)) {
 		l->overflow_packets++;

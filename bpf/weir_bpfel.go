@@ -75,6 +75,7 @@ const (
 	WeirEntryStateENTRY_OPEN     WeirEntryState = 1
 	WeirEntryStateENTRY_CLOSED   WeirEntryState = 2
 	WeirEntryStateENTRY_DELETING WeirEntryState = 3
+	WeirEntryStateENTRY_SPLIT    WeirEntryState = 4
 )
 
 type WeirEventKind uint32

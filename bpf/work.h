@@ -42,11 +42,6 @@ static __always_inline int work_decode(void *ctx, int is_xdp, struct frame f, st
 	return work_decode_inline(ctx, is_xdp, f, w);
 }
 
-static __always_inline int work_account(struct work *w, struct ledger *l)
-{
-	return table_account(&w->p, l, &w->t);
-}
-
 #endif
 
 #endif /* WEIR_WORK_H */

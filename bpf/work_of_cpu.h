@@ -45,18 +45,4 @@ static __always_inline int work_decode(void *ctx, int is_xdp, struct frame f, st
 	return is_xdp ? work_decode_xdp(ctx, w) : work_decode_skb(ctx, w);
 }
 
-/* The packet's key is looked up, which Linux 6.1 reads from map values, and not
- * from what a global function is given. */
-__noinline int work_account_global(struct ledger *l)
-{
-	struct work *w = work_of_cpu();
-
-	return w && l ? table_account(&w->p, l, &w->t) : 0;
-}
-
-static __always_inline int work_account(struct work *w, struct ledger *l)
-{
-	return work_account_global(l);
-}
-
 #endif /* WEIR_WORK_OF_CPU_H */

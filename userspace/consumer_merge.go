@@ -164,7 +164,7 @@ func (c *Consumer) look(p *heldPart) error {
 		return fmt.Errorf("look up a flow in the kernel's table: %w", err)
 	}
 	switch {
-	case err == nil && h.found.State == entryOpen && c.overflow.rules.continues(&h.found.Record, &p.record):
+	case err == nil && holdsFlow(&h.found) && c.overflow.rules.continues(&h.found.Record, &p.record):
 		p.nextNs, p.missed = c.sweeper.last.NowNs+heldAgain, 0
 	case p.missed == 0:
 		p.missed = h.emptied
@@ -174,8 +174,10 @@ func (c *Consumer) look(p *heldPart) error {
 	return nil
 }
 
-// entryOpen is ENTRY_OPEN of bpf/maps.h.
-const entryOpen = uint32(bpf.WeirEntryStateENTRY_OPEN)
+// holdsFlow says whether the entry's flow goes on: it is open, or between two parts.
+func holdsFlow(e *bpf.WeirFlowEntry) bool {
+	return e.State == uint32(bpf.WeirEntryStateENTRY_OPEN) || e.State == uint32(bpf.WeirEntryStateENTRY_SPLIT)
+}
 
 // merged adds to the kernel's record what of its flow was metered here. It hands
 // out nothing.

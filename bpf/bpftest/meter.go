@@ -294,10 +294,25 @@ func (m *Meter) HoldDeleting(key bpf.Key) error {
 
 // HoldDeleting does it in the flow table of a test's own making.
 func HoldDeleting(flows *ebpf.Map, key bpf.Key) error {
-	const deleting = 3 // ENTRY_DELETING of bpf/maps.h; the state comes last
+	const deleting = uint32(bpf.WeirEntryStateENTRY_DELETING) // the state comes last
 	entry := make([]byte, flows.ValueSize())
 	binary.NativeEndian.PutUint32(entry[len(entry)-4:], deleting)
 	if err := flows.Put(key, entry); err != nil {
+		return fmt.Errorf("put an entry into the flow table: %w", err)
+	}
+	return nil
+}
+
+// HoldSplit puts a closed entry under the key into the state in which a packet
+// leaves it between sending a part of its flow and opening the next.
+func (m *Meter) HoldSplit(key bpf.Key) error {
+	var entry bpf.WeirFlowEntry
+	flows := m.coll.Maps[bpf.WeirMapFlows]
+	if err := flows.Lookup(key, &entry); err != nil {
+		return fmt.Errorf("look the entry up: %w", err)
+	}
+	entry.State = uint32(bpf.WeirEntryStateENTRY_SPLIT)
+	if err := flows.Put(key, &entry); err != nil {
 		return fmt.Errorf("put an entry into the flow table: %w", err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
@@ -65,8 +66,8 @@ func newCase(answer string) (*testCase, error) {
 	return c, nil
 }
 
-// option sets what NAME_VALUE says; what does not shape weir's flows is passed
-// over.
+// option sets what NAME_VALUE says. What does not shape weir's flows is passed
+// over; what is not known may, and is told: the differences it makes are not weir's.
 func (c *testCase) option(text string) error {
 	text = strings.TrimPrefix(text, "statistical_")
 	name, value, _ := strings.Cut(text, "_")
@@ -80,7 +81,14 @@ func (c *testCase) option(text string) error {
 		c.config.SPLT = n
 	case "ndissections":
 		c.answered = n
+	case "idletimeout":
+		c.config.IdleTimeout = time.Duration(n) * time.Second
+	case "activetimeout":
+		c.config.ActiveTimeout = time.Duration(n) * time.Second
+	case "default", "statistical", "nmeters":
+		return nil
 	default:
+		fmt.Fprintf(os.Stderr, "parity: %s: option %q is not known, and passed over\n", c.answer, text)
 		return nil
 	}
 	return err
