@@ -5,6 +5,7 @@
 
 #include "decode_cursor.h"
 #include "tcp.h"
+#include "verifier.h"
 
 #define TCP_OPTION_END 0
 #define TCP_OPTION_NOP 1
@@ -12,15 +13,13 @@
 /* A TCP header has room for so many octets of options. */
 #define TCP_OPTIONS_MAX 40
 
-/* A walk along TCP's options; the callback of a loop. Its numbers are of 64 bits:
- * without CAP_PERFMON, Linux 6.1 refuses to overwrite a part of what is on the
- * stack. */
+/* A walk along TCP's options; the callback of a loop. */
 struct tcp_options {
 	void *ctx;
 	struct walk *w;
-	__u64 skip; /* from the TCP header to the next option */
-	__u64 size; /* of the header, as it claims */
-	__u64 mss;
+	stack_u32 skip; /* from the TCP header to the next option */
+	stack_u32 size; /* of the header, as it claims */
+	stack_u32 mss;
 };
 
 static __always_inline long tcp_option_step(const struct cursor *c, struct tcp_options *o)

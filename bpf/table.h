@@ -174,23 +174,38 @@ static __always_inline struct flow_entry *table_find(const struct flow_key *key,
  * packet of the same flow on another CPU and a sweep in between. */
 #define TABLE_TRIES 4
 
+/* A copy of the packet's key to look up: Linux 6.1 reads keys from the stack and from
+ * map values, and not from what a global function is given. Without CAP_PERFMON the
+ * kernel puts a barrier behind each word that is written to the stack, so that the
+ * empty entry's place for the key is faster. */
+#ifdef FRAME_COPIED
+#define KEY_COPY(name, from)                                         \
+	struct flow_entry *name##_entry = table_vacant(from);        \
+	const struct flow_key *name = name##_entry ? &name##_entry->record.key : NULL
+#else
+#define KEY_COPY(name, from)                                         \
+	struct flow_key name##_on_stack __attribute__((aligned(8)));     \
+	const struct flow_key *name = &name##_on_stack;                  \
+	key_copy(&name##_on_stack, from)
+#endif
+
 /* One try to account a packet whatever state its entry is in: 1, or 0: no place, or
  * -1: again. */
-LOOP_BODY int table_try(const struct packet *p, struct ledger *l, struct sample_ticket *t,
-			int last)
+LOOP_BODY int table_try(const struct packet *p, struct ledger *l, struct sample_ticket *t, int last)
 {
-	/* Linux 6.1 reads keys from the stack, and not from what a global function is
-	 * given. */
-	struct flow_key key __attribute__((aligned(8)));
 	struct flow_entry *e;
 	int full = 0, result;
 
 	if (!p || !l || !t)
 		return 0;
-	key_copy(&key, &p->key);
-	e = table_find(&key, l, &full);
+	KEY_COPY(key, &p->key);
+	if (!key)
+		return -1;
+	e = table_find(key, l, &full);
+	if (full)
+		return 0;
 	if (!e)
-		return full ? 0 : -1;
+		return -1;
 	result = entry_account(e, p, p->time_ns / 1000,
 			       e->state == ENTRY_OPEN ? 0 : next_flow_id(), l, t);
 	if (result == ACCOUNT_DONE)

@@ -28,6 +28,10 @@ static volatile __u32 unknown_zero;
 		}                                            \
 	}
 
+/* A number in a structure on the stack. Linux 6.1 refuses to overwrite a part of what
+ * is there. */
+typedef __u64 stack_u32;
+
 /* &array[i], for i 0 or 1. */
 #define ONE_OF_TWO(array, i)                         \
 	({                                           \
@@ -43,6 +47,8 @@ static volatile __u32 unknown_zero;
 
 #define LOOP _Pragma("clang loop unroll(disable)")
 #define LOOP_BODY static __always_inline
+
+typedef __u32 stack_u32;
 
 #define AT_INDEX(i, n, statements)    \
 	do {                          \

@@ -67,7 +67,7 @@ func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
 }
 
 // withoutPerfmon is what metering without CAP_PERFMON means.
-const withoutPerfmon = "without CAP_PERFMON: the same flows, at about twice the time per packet, as the kernel then checks programs more strictly"
+const withoutPerfmon = "without CAP_PERFMON: the same flows, at two to three times the time per packet, as the kernel then checks programs more strictly"
 
 // chooseObject takes the object that the process may load.
 func (a *Attachment) chooseObject() {

@@ -8,6 +8,9 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf/bpftest"
 )
 
 // harness loads XDP programs that call the translated filter, as a function of its
@@ -33,13 +36,18 @@ func harness(t testing.TB, raw []bpf.RawInstruction) [2]*ebpf.Program {
 		t.Fatal(err)
 	}
 	copyingMain := asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 4, asm.Word),
-		asm.LoadMem(asm.R3, asm.R1, 0, asm.Word),
-		asm.Sub.Reg(asm.R2, asm.R3),
+		asm.Mov.Reg(asm.R6, asm.R1),
+		asm.FnXdpGetBuffLen.Call(),
+		asm.Mov.Reg(asm.R1, asm.R6),
+		asm.Mov.Reg(asm.R2, asm.R0),
 		asm.Call.Label("packet_filter"),
 		asm.Return(),
 	}
-	return [2]*ebpf.Program{loaded(t, main, body), loaded(t, copyingMain, copying)}
+	programs := [2]*ebpf.Program{loaded(t, main, body)}
+	bpftest.WithCapabilities(t, []int{unix.CAP_BPF, unix.CAP_NET_ADMIN}, func() {
+		programs[1] = loaded(t, copyingMain, copying)
+	})
+	return programs
 }
 
 func loaded(t testing.TB, main, body asm.Instructions) *ebpf.Program {
