@@ -54,6 +54,11 @@ func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
 		if err != nil {
 			return err
 		}
+		if len(shared) == 0 {
+			if err := checkMemory(spec, controlGroups); err != nil {
+				return err
+			}
+		}
 		coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
 		if err != nil {
 			return explain(loadOperation, err)

@@ -96,18 +96,11 @@ func packetsIn(t *testing.T, r io.Reader) (packets uint64) {
 	}
 }
 
-// rss is a process's resident memory in KiB. ip netns exec becomes weir.
+// rss is the resident memory of a process and of those that it started, in KiB. ip netns
+// exec becomes weir.
 func (p *process) rss(t *testing.T) (kib int) {
 	t.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(p.Process.Pid) + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == "VmRSS:" {
-			kib, _ = strconv.Atoi(f[1])
-		}
-	}
+	kib, _ = used(t, p.Process.Pid)
 	return kib
 }
 

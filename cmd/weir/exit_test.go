@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,14 +20,10 @@ func TestC4StoppedMeterMissesNothing(t *testing.T) {
 	p := w.attach(t, "-o", "csv:-", "--dissections", "0", "--idle-timeout", "100ms")
 	const pings = 40
 	w.ping(t, pings)
-	if err := p.Process.Signal(unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	p.stopConsumer(t, unix.SIGSTOP)
 	w.ping(t, pings)
 	w.play(t, http1)
-	if err := p.Process.Signal(unix.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	p.stopConsumer(t, unix.SIGCONT)
 	w.ping(t, pings)
 	p.interrupt(t)
 	code, out, said := p.end(t)
@@ -76,6 +75,15 @@ func TestB12EveryExitLeavesNothing(t *testing.T) {
 	t.Log("measured: 5 ways to end: 0 programs, maps, links and queueing disciplines left")
 }
 
+// stopConsumer stops, or lets go on, the process that reads: that its parent is
+// stopped holds nothing up.
+func (p *process) stopConsumer(t *testing.T, s unix.Signal) {
+	t.Helper()
+	if err := unix.Kill(child(t, p.Process.Pid, consumerCommand), s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func kill(t *testing.T, p *process, s unix.Signal) {
 	t.Helper()
 	if err := p.Process.Signal(s); err != nil {
@@ -109,4 +117,50 @@ func TestC7TightLimitsAreMetOrSaid(t *testing.T) {
 		})
 	}
 	t.Log("measured: attach with 64 descriptors and no home or tmp meters; with 12 it is one line and exit code 1")
+}
+
+// memoryGroup is a control group with a memory limit. It returns the file that takes
+// a process into it.
+func memoryGroup(t *testing.T, octets int) string {
+	t.Helper()
+	parent, limit := "/sys/fs/cgroup", "memory.max"
+	if exists(filepath.Join(parent, "memory")) {
+		parent, limit = filepath.Join(parent, "memory"), "memory.limit_in_bytes"
+	}
+	group := filepath.Join(parent, fmt.Sprintf("weir-t%d", os.Getpid()))
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatalf("make a control group: %v (this test needs root and the memory controller)", err)
+	}
+	t.Cleanup(func() { _ = os.Remove(group) })
+	if err := os.WriteFile(filepath.Join(group, limit), []byte(strconv.Itoa(octets)), 0); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(group, "cgroup.procs")
+}
+
+// Below 256 MB the default table has no place: that is said in a line, with what
+// does fit, and that meters.
+func TestC7MemoryLimitIsMetOrSaid(t *testing.T) {
+	w := newWire(t)
+	procs := memoryGroup(t, 256<<20)
+	attach := func(flows string) (code int, said string) {
+		// ip netns would hide the control groups
+		weir := exec.Command("sh", "-c", `echo $$ > "$0"; exec nsenter "--net=/var/run/netns/$1" "$2" attach far -o csv:- --duration 300ms --max-flows "$3"`,
+			procs, w.rx, os.Args[0], flows)
+		weir.Env = append(os.Environ(), asWeir+"=1")
+		var stderr strings.Builder
+		weir.Stderr = &stderr
+		_ = weir.Run()
+		return weir.ProcessState.ExitCode(), stderr.String()
+	}
+	code, said := attach("262144")
+	fits := regexp.MustCompile(`--max-flows (\d+) fits`).FindStringSubmatch(said)
+	if code != exitFailed || len(lines(said)) != 1 || fits == nil {
+		t.Fatalf("exit code %d, %q; want 1 and a line that says what fits", code, said)
+	}
+	if code, said = attach(fits[1]); code != exitComplete {
+		t.Errorf("exit code %d with --max-flows %s: %s", code, fits[1], said)
+	}
+	closes(t, said)
+	t.Logf("measured: below 256 MB of memory the default table is refused in one line, exit code 1; --max-flows %s, which it names, meters", fits[1])
 }

@@ -114,3 +114,77 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 	t.Logf("measured: %d SYNs at %.2f M/s: %.2f CPUs; %d MiB resident when idle, %d warmed up, %d at the end; residual 0",
 		s.sent.Load()-sent, float64(s.sent.Load()-sent)/1e6/took.Seconds(), cpu.Seconds()/took.Seconds(), idle>>10, warm>>10, full>>10)
 }
+
+// The reader of a pinned meter is dead under a full load: what is aggregated in the
+// table loses nothing, single packets that found no room are counted, and whoever
+// comes next has the rest.
+func TestG6DeadReaderUnderLoadCostsSinglePacketsOnly(t *testing.T) {
+	w := newWire(t)
+	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--max-flows", "4096", "--max-loss", "100"}
+	p := w.attach(t, args...)
+	const established = 500
+	s.send(established, 1)
+	rounds := s.loadWhile(p.kill, established)
+	p = w.attach(t, args...)
+	s.send(established, 1)
+	rounds += 2
+	code, _, second := w.runIn(t, "consume", "--pin", pin, "-o", "csv:"+os.DevNull)
+	if code != exitFailed || !strings.Contains(second, "pid") {
+		t.Errorf("a second reader: exit code %d: %s", code, second)
+	}
+	time.Sleep(100 * time.Millisecond)
+	p.interrupt(t)
+	if code, _, said := p.end(t); code != exitComplete {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+	code, _, said := w.runIn(t, "detach", "--pin", pin, "-o", out, "--max-loss", "100")
+	closes(t, said)
+	lost := ledgerTerm(t, said, "lost")
+	if packets, _, again := once(t, out); code != exitComplete || packets != uint64(rounds*established) || again != 0 {
+		t.Errorf("exit code %d; %d packets of established flows, want %d: %s", code, packets, rounds*established, said)
+	}
+	if lost == 0 || ledgerTerm(t, said, "metered") != s.sent.Load() {
+		t.Errorf("%d packets sent, %d lost: want the ring to have been full: %s", s.sent.Load(), lost, said)
+	}
+	t.Logf("measured: %d packets while no reader lives: %d established flows exact, %d single packets lost and counted, residual 0",
+		s.sent.Load(), established, lost)
+}
+
+// loadWhile stops a reader, and floods while it is gone: between rounds, which it
+// counts, of the established flows. More comes than any ring holds.
+func (s *sender) loadWhile(stop func(), established int) (rounds int) {
+	s.t.Helper()
+	stop()
+	for end := time.Now().Add(soak(time.Second, 10*time.Second)); time.Now().Before(end) || s.sent.Load() < 300_000; rounds++ {
+		s.flood(100 * time.Millisecond)
+		s.send(established, 1)
+	}
+	return rounds
+}
+
+// C4 under load: the meter is stopped, as the kernel stops it, and goes on.
+func TestC4StoppedMeterUnderLoadLosesSinglePacketsOnly(t *testing.T) {
+	w := newWire(t)
+	out := filepath.Join(t.TempDir(), "flows.ndjson")
+	p := w.attach(t, "-o", out, "--dissections", "0", "--max-flows", "4096", "--max-loss", "100")
+	s := w.sender(t)
+	const established = 500
+	s.send(established, 1)
+	rounds := s.loadWhile(func() { p.stopConsumer(t, unix.SIGSTOP) }, established)
+	p.stopConsumer(t, unix.SIGCONT)
+	s.send(established, 1)
+	time.Sleep(100 * time.Millisecond)
+	p.interrupt(t)
+	code, _, said := p.end(t)
+	closes(t, said)
+	lost := ledgerTerm(t, said, "lost")
+	if packets, _, _ := once(t, out); code != exitComplete || packets != uint64((rounds+2)*established) {
+		t.Errorf("exit code %d; %d packets of established flows, want %d: %s", code, packets, (rounds+2)*established, said)
+	}
+	if lost == 0 || ledgerTerm(t, said, "metered") != s.sent.Load() {
+		t.Errorf("%d packets sent, %d lost: want the ring to have been full: %s", s.sent.Load(), lost, said)
+	}
+	t.Logf("measured: %d packets, most while it is stopped: %d established flows exact, %d single packets lost and counted, residual 0",
+		s.sent.Load(), established, lost)
+}
