@@ -30,6 +30,8 @@ enum weir_confidence {
 	WEIR_CONFIDENCE_PARTIAL = 5,
 	WEIR_CONFIDENCE_PARTIAL_CACHE = 6,
 	WEIR_CONFIDENCE_NBPF = 7,
+	WEIR_CONFIDENCE_AGGRESSIVE = 8,  /* since 4.8 */
+	WEIR_CONFIDENCE_CUSTOM_RULE = 9, /* since 4.10 */
 };
 
 /* The verdict over a flow. Strings end in 0 and are as nDPI holds them, not

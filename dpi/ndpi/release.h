@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What differs between releases of nDPI, 4.2 to 5.x, and nothing else. The rest
- * of the shim knows of one nDPI only. A development snapshot between two
- * releases (an odd minor number) is taken for the release after it. */
+ * of the shim knows of one nDPI only. A development snapshot between two releases
+ * has an odd minor number; where only 4.11 or 4.13 is asked for, the change was
+ * made in the course of it. */
 #ifndef WEIR_NDPI_RELEASE_H
 #define WEIR_NDPI_RELEASE_H
 
@@ -201,12 +202,21 @@ static inline uint8_t stable_confidence(const struct ndpi_flow_struct *flow)
 	case NDPI_CONFIDENCE_DPI_PARTIAL_CACHE:
 		return WEIR_CONFIDENCE_PARTIAL_CACHE;
 #endif
+#if NDPI_AT_LEAST(4, 8)
+	case NDPI_CONFIDENCE_DPI_AGGRESSIVE:
+		return WEIR_CONFIDENCE_AGGRESSIVE;
+#endif
+#if NDPI_AT_LEAST(4, 10)
+	case NDPI_CONFIDENCE_CUSTOM_RULE:
+		return WEIR_CONFIDENCE_CUSTOM_RULE;
+#endif
 	case NDPI_CONFIDENCE_DPI_CACHE:
 		return WEIR_CONFIDENCE_CACHE;
-	case NDPI_CONFIDENCE_UNKNOWN:
-		return WEIR_CONFIDENCE_UNKNOWN;
-	default: /* NDPI_CONFIDENCE_DPI, and finer kinds of it in newer releases */
+	case NDPI_CONFIDENCE_DPI:
 		return WEIR_CONFIDENCE_DPI;
+	case NDPI_CONFIDENCE_UNKNOWN:
+	default: /* one that a release since has added: what it means is not known here */
+		return WEIR_CONFIDENCE_UNKNOWN;
 	}
 }
 

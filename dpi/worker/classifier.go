@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"bytes"
+
 	"github.com/weirflow/weir/dpi/ndpi"
 	"github.com/weirflow/weir/userspace"
 )
@@ -226,9 +228,18 @@ func (c *Classifier) judge(e *entry) {
 func (c *Classifier) appendLearnt(b []byte, e *entry) []byte {
 	d := c.gather(e)
 	if len(c.result.ServerName) == 0 {
-		c.result.ServerName = []byte(d.TLSServerName)
+		c.result.ServerName = hostName(d.TLSServerName)
 	}
 	return appendDetails(appendResult(b, &c.result), d)
+}
+
+// hostNameMax is how much of a host's name every release of nDPI keeps.
+const hostNameMax = 79
+
+// hostName is a name as nDPI keeps it: its end, in lower case.
+func hostName(name string) []byte {
+	b := bytes.ToLower([]byte(name))
+	return bytes.ToValidUTF8(b[max(0, len(b)-hostNameMax):], nil)
 }
 
 func (c *Classifier) finish(e *entry) {

@@ -5,6 +5,7 @@ package worker
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/dpi/ndpi"
@@ -174,6 +175,21 @@ func TestClassifyingAllocatesNothingPerFlow(t *testing.T) {
 	})
 	if n > 0 {
 		t.Errorf("%v allocations a flow", n)
+	}
+}
+
+// TestAHostsNameIsNDPIs holds the name that weir fills in against the one that
+// nDPI finds itself.
+func TestAHostsNameIsNDPIs(t *testing.T) {
+	for _, name := range []string{"WWW.Example.org", strings.Repeat("Label-of-16-oct.", 7) + "example"} {
+		c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10, Details: true})
+		packet := append(toSSH(), helloWith(name, 2)...)
+		binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+		binary.BigEndian.PutUint16(packet[22:], 443)
+		c.take(1, 0, packet)
+		if l7 := c.verdict(t, 1); l7.RequestedServerName != string(hostName(name)) || l7.Details.TLSServerName != name {
+			t.Errorf("%s: %q, in full %q", name, l7.RequestedServerName, l7.Details.TLSServerName)
+		}
 	}
 }
 

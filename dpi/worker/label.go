@@ -24,7 +24,8 @@ type beginning struct {
 	announced           bool
 }
 
-// note notes a sample, for the flow's label.
+// note notes a sample, for the flow's label. The ends are those of the flow, whose
+// first sample may go against it: its beginning need not have been sampled.
 func (b *beginning) note(s *userspace.Sample) {
 	if b.announced {
 		return
@@ -32,6 +33,9 @@ func (b *beginning) note(s *userspace.Sample) {
 	if len(b.packets) == 0 {
 		seg, _ := splitPacket(s.Packet)
 		b.source, b.destination, b.protocol = seg.source, seg.destination, s.Protocol
+		if s.Reverse {
+			b.source, b.destination = seg.destination, seg.source
+		}
 	}
 	b.packets = binary.LittleEndian.AppendUint64(b.packets, s.TimeNs)
 	b.packets = binary.LittleEndian.AppendUint32(b.packets, s.WireLength)

@@ -24,7 +24,7 @@ const (
 const unknownName = "Unknown"
 
 // confidenceMax is the highest of userspace.L7's numbers.
-const confidenceMax = 7
+const confidenceMax = 9
 
 // A verdict's payload follows the flow in a Verdict frame, and is kept in this
 // form from when a flow is done until it closes: guessed, confidence, then the

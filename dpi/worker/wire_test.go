@@ -81,9 +81,9 @@ func TestAVerdictIsUTF8AndWhole(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string][]byte{
-		"guessed twice":   append([]byte{2}, payload[1:]...),
-		"confidence of 8": append([]byte{0, 8}, payload[2:]...),
-		"more than whole": append(bytes.Clone(payload), 0),
+		"guessed twice":    append([]byte{2}, payload[1:]...),
+		"confidence of 10": append([]byte{0, 10}, payload[2:]...),
+		"more than whole":  append(bytes.Clone(payload), 0),
 	} {
 		if _, err := ParseVerdict(bad); err == nil {
 			t.Errorf("%s is taken", name)
