@@ -60,7 +60,8 @@ func (c *Classifier) fromReading(r *reading, d *userspace.L7Details) {
 		d.QUICVersion = quicVersionName(r.version)
 	}
 	if r.dnsPort || c.isLabelled("DNS", "MDNS", "LLMNR") {
-		d.DNSQuery, d.DNSType, d.DNSCode, d.DNSAnswers = r.dns.Query, r.dns.Type, r.dns.Code, r.dns.Answers
+		dns := r.dnsSoFar()
+		d.DNSQuery, d.DNSType, d.DNSCode, d.DNSAnswers = dns.Query, dns.Type, dns.Code, dns.Answers
 	}
 	d.STUNSoftware, d.STUNRealm = r.stun.Software, r.stun.Realm
 	if r.stun.Mapped.IsValid() {
