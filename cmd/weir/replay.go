@@ -13,8 +13,8 @@ import (
 
 func replayCommand(env *environment) *cli.Command {
 	s := newSettings()
-	// A file's packets are all there: nDPI follows a stream of cut ones badly.
-	s.octets.max, s.octets.n = userspace.SampleOctetsMax, userspace.SampleOctetsMax
+	// The default is that of a live meter, so that labels are the same.
+	s.octets.max = userspace.SampleOctetsMax
 	return &cli.Command{
 		Name:      "replay",
 		Usage:     "meter the packets of capture files",
