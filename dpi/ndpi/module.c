@@ -122,10 +122,11 @@ const char *weir_ndpi_breed_name(int breed)
 
 int weir_ndpi_protocol(struct weir_ndpi *m, int number, struct weir_ndpi_protocol *p)
 {
-	const char *name = ndpi_get_proto_by_id(m->module, number);
+	/* Of a number without a protocol it is the name of number 0. */
+	const char *name = ndpi_get_proto_name(m->module, number);
 
 	memset(p, 0, sizeof(*p));
-	if (!name || !*name)
+	if (!name || !*name || (number && !strcmp(name, ndpi_get_proto_name(m->module, NDPI_PROTOCOL_UNKNOWN))))
 		return 0;
 	COPY_TEXT(p->name, name);
 	COPY_TEXT(p->category, weir_ndpi_category_name(m, ndpi_get_proto_category(m->module, only_protocol(number))));

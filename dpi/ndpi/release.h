@@ -115,7 +115,7 @@ static inline ndpi_protocol give_up(module_t *module, struct ndpi_flow_struct *f
 #endif
 }
 
-/* The result's pair of protocols has been a structure of its own since 4.12. */
+/* The result's pair of protocols became a structure of its own before 4.12. */
 #if NDPI_AT_LEAST(4, 11)
 #define PAIR(p) ((p)->proto)
 #else
@@ -132,9 +132,16 @@ static inline uint16_t master_id(const ndpi_protocol *p)
 	return PAIR(p).master_protocol;
 }
 
+/* ndpi_protocol2name takes the whole result; some time after the pair became a
+ * structure it came to take that. The compiler knows which. */
+#define NAMED(p) \
+	_Generic(&ndpi_protocol2name, \
+		 char *(*)(module_t *, ndpi_protocol, char *, unsigned int): *(p), \
+		 default: PAIR(p))
+
 static inline void protocol_name(module_t *module, const ndpi_protocol *p, char *to, size_t size)
 {
-	ndpi_protocol2name(module, PAIR(p), to, size);
+	ndpi_protocol2name(module, NAMED(p), to, size);
 }
 
 /* The result for a flow of the one protocol. */
