@@ -20,7 +20,9 @@ import (
 // Packets that make a fake engine misbehave.
 var (
 	crashPacket = []byte("crash")
+	abortPacket = []byte("abort")
 	hangPacket  = []byte("hang")
+	spinPacket  = []byte("spin")
 	donePacket  = []byte("done")
 	labelPacket = []byte("label")
 )
@@ -39,6 +41,9 @@ func engines() map[string]func() int {
 		"parent":       parent,
 	}
 }
+
+// quarantined is in place of a flow's number of samples.
+const quarantined = -1
 
 // A fake is an Inspector that calls every flow by its id, or obeys a packet.
 type fake struct {
@@ -75,13 +80,21 @@ func openBroken(worker.Hello) (worker.Inspector, string, error) {
 func (f *fake) Sample(s *userspace.Sample) bool {
 	time.Sleep(f.sleep)
 	switch {
-	case bytes.Equal(s.Packet, crashPacket):
+	case bytes.HasPrefix(s.Packet, crashPacket):
 		fmt.Fprintln(os.Stderr, "fake: crashing as told")
 		unix.Kill(os.Getpid(), unix.SIGKILL)
+	case bytes.Equal(s.Packet, abortPacket):
+		unix.Kill(os.Getpid(), unix.SIGABRT)
+		time.Sleep(time.Hour)
+	case bytes.Equal(s.Packet, spinPacket):
+		for began := time.Now(); time.Since(began) < 10*time.Second; {
+		}
 	case bytes.Equal(s.Packet, hangPacket):
 		time.Sleep(time.Hour)
 	}
-	f.flows[worker.FlowRef{FlowID: s.FlowID, Part: s.Part}]++
+	if ref := (worker.FlowRef{FlowID: s.FlowID, Part: s.Part}); f.flows[ref] != quarantined {
+		f.flows[ref]++
+	}
 	if bytes.Equal(s.Packet, labelPacket) {
 		// The flow, protocol and ends, one packet, and a verdict without texts.
 		f.label = binary.LittleEndian.AppendUint64(nil, s.FlowID)
@@ -91,11 +104,19 @@ func (f *fake) Sample(s *userspace.Sample) bool {
 	return bytes.Equal(s.Packet, donePacket)
 }
 
+// Quarantine notes that the flow gets no label.
+func (f *fake) Quarantine(s *userspace.Sample) {
+	f.flows[worker.FlowRef{FlowID: s.FlowID, Part: s.Part}] = quarantined
+}
+
 func (f *fake) Close(ref worker.FlowRef, b []byte) []byte {
 	n := f.flows[ref]
 	delete(f.flows, ref)
 	if f.lie != 0 && ref.FlowID > f.lie {
 		return append(b, 9, 9, 9)
+	}
+	if n == quarantined {
+		return append(b, "\x00\x00\x07Unknown\x0bUnspecified\x00\x00\x00\x00\x00\x0bquarantined"...)
 	}
 	name := fmt.Sprintf("flow %d.%d, %d samples", ref.FlowID, ref.Part, n)
 	b = append(append(b, 0, 6, byte(len(name))), name...)

@@ -96,17 +96,19 @@ func (o Options) withDefaults() (Options, error) {
 
 // Stats is what a Worker did so far.
 type Stats struct {
-	Samples        uint64 // sent to the process
-	SamplesDropped uint64 // not sent: it was down, or could not keep up (Lossy)
-	Shown          uint64 // samples that nDPI was shown
-	Rejected       uint64 // samples that could have led nDPI astray
-	Evicted        uint64 // flows judged early, for MaxFlows
-	Unread         uint64 // hellos given up before they were whole, for the bound on their octets (Details)
-	Flows          uint64 // flows that were given an L7
-	FlowsCrashed   uint64 // of these, with reason "engine_crashed"
-	FlowsEvicted   uint64 // of these, with reason "evicted" for the process was late (Lossy)
-	Crashes        uint64 // processes that ended by themselves or broke the protocol
-	Hangs          uint64 // processes that were ended for Timeout
+	Samples          uint64 // sent to the process
+	SamplesDropped   uint64 // not sent: it was down, or could not keep up (Lossy)
+	Shown            uint64 // samples that nDPI was shown
+	Rejected         uint64 // samples that could have led nDPI astray
+	Evicted          uint64 // flows judged early, for MaxFlows
+	Unread           uint64 // hellos given up before they were whole, for the bound on their octets (Details)
+	Flows            uint64 // flows that were given an L7
+	FlowsCrashed     uint64 // of these, with reason "engine_crashed"
+	FlowsEvicted     uint64 // of these, with reason "evicted" for the process was late (Lossy)
+	FlowsQuarantined uint64 // of these, with reason "quarantined"
+	Started          uint64 // processes that got ready
+	Crashes          uint64 // processes that ended by themselves or broke the protocol
+	Hangs            uint64 // processes that were ended for Timeout
 	// LastCrash says how the last process ended that should not have.
 	LastCrash string
 	// Release is nDPI's, as the process says.
@@ -124,6 +126,7 @@ type Worker struct {
 	closed chan struct{} // by Close
 	ended  chan struct{} // by supervise
 	files  []known
+	fatal  *quarantine
 	// crashed is the verdict over a flow that went down with its process.
 	crashed *userspace.L7
 	// evicted is the verdict over a flow that Lossy did not wait for.
@@ -156,6 +159,10 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if w.files, err = readFiles(o.Files); err != nil {
 		return nil, fmt.Errorf("start DPI: %w", err)
 	}
+	if w.fatal, err = newQuarantine(); err != nil {
+		closeFiles(w.files)
+		return nil, fmt.Errorf("start DPI: %w", err)
+	}
 	w.out.init()
 	err = w.launch(ctx, true)
 	if errors.Is(err, fs.ErrPermission) {
@@ -164,7 +171,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		err = w.launch(ctx, false)
 	}
 	if err != nil {
-		closeFiles(w.files)
+		w.release()
 		return nil, err
 	}
 	return w, nil
@@ -192,10 +199,16 @@ func (w *Worker) Close() error {
 	w.once.Do(func() {
 		close(w.closed)
 		<-w.ended
-		closeFiles(w.files)
+		w.release()
 	})
 	<-w.ended
 	return nil
+}
+
+// release gives back what all processes were given.
+func (w *Worker) release() {
+	closeFiles(w.files)
+	w.fatal.close()
 }
 
 // Sample is the userspace.SampleFunc that feeds the process.
@@ -323,6 +336,8 @@ func (w *Worker) book(p *pending) {
 		w.stats.FlowsCrashed++
 	case p.flow.L7 == w.evicted:
 		w.stats.FlowsEvicted++
+	case p.flow.L7.Reason == worker.ReasonQuarantined:
+		w.stats.FlowsQuarantined++
 	}
 }
 

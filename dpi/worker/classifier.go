@@ -77,6 +77,24 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 	return c
 }
 
+// Quarantine takes a sample that is not looked at, and ends its flow's inspection.
+func (c *Classifier) Quarantine(s *userspace.Sample) {
+	ref := FlowRef{s.FlowID, s.Part}
+	e := c.flows[ref]
+	if e == nil {
+		e = c.open(ref)
+	}
+	if e.done {
+		return
+	}
+	if e.flow != nil {
+		c.module.Finish(e.flow, &c.result, nil)
+		e.flow = nil
+	}
+	e.verdict = appendUnknown(e.verdict[:0], ReasonQuarantined)
+	c.finish(e)
+}
+
 // Sample takes a flow's next sample, and tells whether the flow needs no more
 // although more may come. It is said once.
 func (c *Classifier) Sample(s *userspace.Sample) (done bool) {

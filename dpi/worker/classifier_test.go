@@ -156,6 +156,29 @@ func TestAfterARestartTheMiddleOfAFlowIsNotInspected(t *testing.T) {
 	}
 }
 
+func TestAFlowWithAQuarantinedSampleSaysSo(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
+	c.take(1, 0, udp(53, dnsQuery))
+	for id := uint64(1); id <= 2; id++ {
+		c.Quarantine(&userspace.Sample{FlowID: id, Number: 1})
+		if c.take(id, 2, answer()) {
+			t.Errorf("flow %d goes on", id)
+		}
+		if l7 := c.verdict(t, id); l7.ApplicationName != "Unknown" || l7.Reason != ReasonQuarantined {
+			t.Errorf("flow %d: %+v", id, l7)
+		}
+	}
+	c.take(3, 0, udp(53, dnsQuery))
+	c.take(3, 1, answer())
+	c.Quarantine(&userspace.Sample{FlowID: 3, Number: 2})
+	if l7 := c.verdict(t, 3); l7.ApplicationName != "DNS" {
+		t.Errorf("a flow that had its verdict: %+v", l7)
+	}
+	if len(c.flows) != 0 {
+		t.Errorf("%d flows are left", len(c.flows))
+	}
+}
+
 func TestAFlowWithoutSamplesSaysSo(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
 	if l7 := c.verdict(t, 1); l7.ApplicationName != "Unknown" || l7.Reason != ReasonNotSampled {

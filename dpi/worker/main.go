@@ -17,7 +17,7 @@ const Command = "dpi-worker"
 const ConnFD = 3
 
 // FilesFD is the descriptor of the first of the user's files.
-const FilesFD = ConnFD + 1
+const FilesFD = WitnessFD + 1
 
 // filesMax is room for what the Go runtime opens of itself.
 const filesMax = 32
@@ -40,7 +40,11 @@ func Run(open Opener) int {
 		fmt.Fprintln(os.Stderr, "weir "+Command+": weir runs this command by itself; it is of no use by hand")
 		return 2
 	}
-	if err := Serve(conn, open); err != nil {
+	witness, err := openWitness()
+	if err == nil {
+		err = Serve(conn, witness, open)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "weir "+Command+":", err)
 		return 1
 	}

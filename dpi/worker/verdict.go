@@ -18,6 +18,8 @@ const (
 	// ReasonEngineCrashed: the DPI process ended, or was ended, while it had
 	// the flow.
 	ReasonEngineCrashed = "engine_crashed"
+	// ReasonQuarantined: the flow has a packet of which the DPI process died twice.
+	ReasonQuarantined = "quarantined"
 )
 
 // unknownName is nDPI's name for what it does not know.

@@ -29,7 +29,7 @@ const (
 const (
 	headerLen = 4
 	flowLen   = 12
-	helloLen  = 9
+	helloLen  = 9 // without the digests
 	ackLen    = 48
 	// sampleLen is a sample's body without its packet.
 	sampleLen = flowLen + 16
@@ -66,6 +66,8 @@ type Hello struct {
 	// Restarted says that another process went before, which may have had the
 	// first samples of flows that this one hears of.
 	Restarted bool
+	// Quarantine are the samples that are not to be looked at, at most QuarantineMax.
+	Quarantine []Digest
 }
 
 // An Ack tells how far the process came. All counts are since its start.
@@ -130,15 +132,21 @@ func want(kind Kind, body []byte, n int) error {
 
 // AppendHello appends the frame to b.
 func AppendHello(b []byte, h Hello) []byte {
-	b = appendHeader(b, KindHello, helloLen)
+	quarantine := h.Quarantine[:min(len(h.Quarantine), QuarantineMax)]
+	b = appendHeader(b, KindHello, helloLen+len(quarantine)*len(Digest{}))
 	b = binary.LittleEndian.AppendUint16(b, Version)
 	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1|truth(h.Labels)<<2)
-	return append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
+	b = append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
+	for _, digest := range quarantine {
+		b = append(b, digest[:]...)
+	}
+	return b
 }
 
 // ParseHello reads a Hello frame's body.
 func ParseHello(body []byte) (h Hello, err error) {
-	if err := want(KindHello, body, helloLen); err != nil {
+	digests := max(0, len(body)-helloLen) / len(Digest{})
+	if err := want(KindHello, body, helloLen+min(digests, QuarantineMax)*len(Digest{})); err != nil {
 		return h, err
 	}
 	if v := binary.LittleEndian.Uint16(body); v != Version {
@@ -148,6 +156,9 @@ func ParseHello(body []byte) (h Hello, err error) {
 		MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
 	if h.MaxFlows == 0 {
 		return h, &ProtocolError{KindHello, "a bound of 0 flows"}
+	}
+	for rest := body[helloLen:]; len(rest) > 0; rest = rest[len(Digest{}):] {
+		h.Quarantine = append(h.Quarantine, Digest(rest[:len(Digest{})]))
 	}
 	return h, nil
 }
