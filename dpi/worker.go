@@ -42,7 +42,8 @@ type Options struct {
 	Dissections int
 	// MaxFlows bounds the flows under inspection at a time; 0 is
 	// DefaultMaxFlows. When it is reached, the one that was fed least recently
-	// is judged by what was seen of it. A flow takes up to 3 KB.
+	// is judged by what was seen of it. nDPI takes at most 64 MB and 4 KB a flow in
+	// all: when these are full, the same is done.
 	MaxFlows int
 	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
 	// label, and what weir reads itself, such as JA4.
@@ -100,7 +101,7 @@ type Stats struct {
 	SamplesDropped   uint64 // not sent: it was down, or could not keep up (Lossy)
 	Shown            uint64 // samples that nDPI was shown
 	Rejected         uint64 // samples that could have led nDPI astray
-	Evicted          uint64 // flows judged early, for MaxFlows
+	Evicted          uint64 // flows judged early, for MaxFlows or the memory that nDPI may take
 	Unread           uint64 // hellos given up before they were whole, for the bound on their octets (Details)
 	Flows            uint64 // flows that were given an L7
 	FlowsCrashed     uint64 // of these, with reason "engine_crashed"
@@ -109,6 +110,8 @@ type Stats struct {
 	Started          uint64 // processes that got ready
 	Crashes          uint64 // processes that ended by themselves or broke the protocol
 	Hangs            uint64 // processes that were ended for Timeout
+	// Memory is how many octets nDPI holds in the process that runs.
+	Memory uint64
 	// LastCrash says how the last process ended that should not have.
 	LastCrash string
 	// Release is nDPI's, as the process says.
@@ -225,6 +228,7 @@ func (w *Worker) Stats() Stats {
 	s.Rejected = w.past.Rejected + w.now.Rejected
 	s.Evicted = w.past.Evicted + w.now.Evicted
 	s.Unread = w.past.Unread + w.now.Unread
+	s.Memory = w.now.Memory
 	return s
 }
 

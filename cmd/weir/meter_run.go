@@ -265,6 +265,9 @@ func (r *meterRun) tellDPI() {
 	if s.Crashes+s.Hangs > 0 {
 		r.say.note("nDPI crashed %d times and hung %d times; %d flows are without a label (%s)", s.Crashes, s.Hangs, s.FlowsCrashed, s.LastCrash)
 	}
+	if s.FlowsQuarantined > 0 {
+		r.say.note("%d flows are without a label: they have a packet of which nDPI died twice", s.FlowsQuarantined)
+	}
 	if s.FlowsEvicted > 0 {
 		r.say.note("%d flows are without a label: nDPI did not answer in time", s.FlowsEvicted)
 	}

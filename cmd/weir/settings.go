@@ -115,7 +115,7 @@ func (s *settings) labelFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
 			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
 		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
-			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
+			Usage: "inspect at most `N` flows at a time, with 4 KB for each; beyond, the one fed least recently is judged early"},
 	}, fileFlags(&s.files)...)
 }
 

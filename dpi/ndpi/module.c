@@ -72,6 +72,8 @@ struct weir_ndpi *weir_ndpi_open(const struct weir_ndpi_files *files, int *troub
 	*trouble = WEIR_NDPI_NO_MEMORY;
 	if (!m)
 		return NULL;
+	m->memory_max = UINT64_MAX;
+	weir_ndpi_count_memory();
 	m->module = module_init();
 	if (!m->module) {
 		free(m);
@@ -96,6 +98,11 @@ void weir_ndpi_close(struct weir_ndpi *m)
 	}
 	ndpi_exit_detection_module(m->module);
 	free(m);
+}
+
+void weir_ndpi_bound(struct weir_ndpi *m, uint64_t octets)
+{
+	m->memory_max = octets;
 }
 
 const char *weir_ndpi_breed_name(int breed)

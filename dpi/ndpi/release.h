@@ -63,6 +63,9 @@ static inline int load_categories(module_t *module, const char *path)
 #endif
 }
 
+/* Since 5.0 all of the allocator is given at once. */
+#define ALLOCATOR_HAS_ALL NDPI_AT_LEAST(5, 0)
+
 /* Client fingerprints that are malicious: JA3, and in later releases JA4. The
  * change came some time after 4.12 and by 5.0: there, the library is asked. */
 #if NDPI_AT_LEAST(4, 12)

@@ -109,6 +109,59 @@ func TestH13VerdictsThatAreNotFetchedAreBounded(t *testing.T) {
 	}
 }
 
+// TestH13MemoryOfFlowsIsBounded has more flows than nDPI has memory for, each of
+// which takes some.
+func TestH13MemoryOfFlowsIsBounded(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 100000})
+	packet := append(toSSH(), "GET /"+strings.Repeat("a", 300)+" HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: x\r\n\r\n"...)
+	binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+	binary.BigEndian.PutUint16(packet[22:], 80)
+	before := c.module.Memory()
+	c.maxMemory = before + 1<<20
+	c.module.Bound(c.maxMemory)
+	const flows = 5000
+	for id := range uint64(flows) {
+		c.take(id, 0, packet)
+		if held := c.Counts().Memory; held > c.maxMemory+64<<10 {
+			t.Fatalf("at flow %d nDPI holds %d octets, %d are allowed", id, held, c.maxMemory)
+		}
+	}
+	if live := c.live.n; c.counts.Evicted == 0 || live < 100 || live+int(c.counts.Evicted) != flows {
+		t.Errorf("%d evicted, %d live", c.counts.Evicted, live)
+	}
+	for id := range uint64(flows) {
+		if l7 := c.verdict(t, id); l7.ApplicationName != "HTTP" {
+			t.Fatalf("flow %d: %+v", id, l7)
+		}
+	}
+	// 1,024 flows are kept for reuse.
+	if held := c.module.Memory(); before == 0 || held > before+1024*1500 {
+		t.Errorf("nDPI held %d octets before, and %d when all flows are gone", before, held)
+	}
+}
+
+func TestWhatALabelIsMadeOfIsGivenBack(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 1000, Labels: true})
+	for id := range uint64(100) {
+		c.take(id, 0, udp(40003, "zzzzzzzz"))
+	}
+	for id := range uint64(100) {
+		c.take(100+id, 0, udp(53, dnsQuery)) // told at once
+		if len(c.Label()) == 0 {
+			t.Fatal("it is not told")
+		}
+	}
+	if n := len(c.noted); n != 1 {
+		t.Errorf("100 labels took %d buffers", n)
+	}
+	for id := range uint64(100) {
+		c.verdict(t, id)
+	}
+	if n := len(c.noted); n != 101 {
+		t.Errorf("%d buffers came back of 101", n)
+	}
+}
+
 func TestVerdictsThatAreNotFetchedAreBoundedByOctets(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 1000})
 	c.maxOctets = 1000

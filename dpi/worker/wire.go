@@ -30,7 +30,7 @@ const (
 	headerLen = 4
 	flowLen   = 12
 	helloLen  = 9 // without the digests
-	ackLen    = 48
+	ackLen    = 56
 	// sampleLen is a sample's body without its packet.
 	sampleLen = flowLen + 16
 	// PacketMax is the most octets of a packet that a sample carries.
@@ -78,6 +78,7 @@ type Ack struct {
 	Evicted  uint64 // flows given up early, for the bound
 	Done     uint64 // Done frames sent
 	Unread   uint64 // hellos given up, for the bound on their octets
+	Memory   uint64 // octets that nDPI holds, no count
 }
 
 // A ProtocolError is a frame that cannot be.
@@ -246,7 +247,7 @@ func ParseFlowFrame(kind Kind, body []byte) (FlowRef, error) {
 // AppendAck appends the frame to b.
 func AppendAck(b []byte, a Ack) []byte {
 	b = appendHeader(b, KindAck, ackLen)
-	for _, v := range [...]uint64{a.Octets, a.Shown, a.Rejected, a.Evicted, a.Done, a.Unread} {
+	for _, v := range [...]uint64{a.Octets, a.Shown, a.Rejected, a.Evicted, a.Done, a.Unread, a.Memory} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	return b
@@ -257,7 +258,7 @@ func ParseAck(body []byte) (a Ack, err error) {
 	if err := want(KindAck, body, ackLen); err != nil {
 		return a, err
 	}
-	for i, v := range [...]*uint64{&a.Octets, &a.Shown, &a.Rejected, &a.Evicted, &a.Done, &a.Unread} {
+	for i, v := range [...]*uint64{&a.Octets, &a.Shown, &a.Rejected, &a.Evicted, &a.Done, &a.Unread, &a.Memory} {
 		*v = binary.LittleEndian.Uint64(body[8*i:])
 	}
 	return a, nil

@@ -19,7 +19,7 @@ var aSample = userspace.Sample{
 func TestFramesComeBackAsTheyWere(t *testing.T) {
 	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true, Labels: true, Files: 5, Quarantine: []Digest{{1}, {2}}}
 	ref := FlowRef{1 << 50, 3}
-	ack := Ack{1, 2, 3, 4, 5, 6}
+	ack := Ack{1, 2, 3, 4, 5, 6, 7}
 	var b []byte
 	b = AppendHello(b, hello)
 	b = AppendWelcome(b, "4.2.0", "trouble")
