@@ -164,6 +164,7 @@ type item struct {
 type script struct {
 	items   []item
 	samples userspace.SampleFunc
+	key     func(id uint64) bpf.Key // nil: all the same
 
 	mu      sync.Mutex
 	next    int
@@ -217,10 +218,14 @@ func (s *script) Flows(ctx context.Context) iter.Seq2[*userspace.Flow, error] {
 // flow is the flow of item i, after its samples were taken.
 func (s *script) flow(i int) userspace.Flow {
 	id, at := uint64(i+1), uint64(i+1)*1e9
-	for n, packet := range s.items[i].samples {
-		s.samples(&userspace.Sample{FlowID: id, Part: s.items[i].part, Number: uint8(n), TimeNs: at, Packet: packet})
+	var key bpf.Key
+	if s.key != nil {
+		key = s.key(id)
 	}
-	r := bpf.Record{FlowId: id, Part: s.items[i].part, EndReason: 1}
+	for n, packet := range s.items[i].samples {
+		s.samples(&userspace.Sample{Key: key, FlowID: id, Part: s.items[i].part, Number: uint8(n), TimeNs: at, Packet: packet})
+	}
+	r := bpf.Record{Key: key, FlowId: id, Part: s.items[i].part, EndReason: 1}
 	r.Dir[0] = bpf.Direction{Packets: 2, Octets: 100, FirstNs: at, LastNs: at}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -45,6 +45,10 @@ type Options struct {
 	// is judged by what was seen of it. nDPI takes at most 64 MB and 4 KB a flow in
 	// all: when these are full, the same is done.
 	MaxFlows int
+	// Workers is how many processes share the flows, 1 to WorkersMax; 0 is 1. What nDPI
+	// remembers across flows each does by itself: of more than one, a few labels
+	// differ from those of one.
+	Workers int
 	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
 	// label, and what weir reads itself, such as JA4.
 	Details bool
@@ -77,6 +81,10 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxFlows < 0 || o.MaxFlows > 1<<24 {
 		return o, fmt.Errorf("start DPI: max flows %d: want 1 to %d", o.MaxFlows, 1<<24)
 	}
+	if err := checkWorkers(o.Workers); err != nil {
+		return o, err
+	}
+	o.Workers = max(o.Workers, 1)
 	if o.Dissections == 0 {
 		o.Dissections = DefaultDissections
 	}
@@ -120,9 +128,12 @@ type Stats struct {
 	Confined bool
 }
 
-// A Worker is a DPI process and what it takes to feed it and to live without
-// it. Its methods are safe for use by several goroutines.
+// A Worker is a DPI process, or several, and what it takes to feed it and to live
+// without it. Its methods are safe for use by several goroutines.
 type Worker struct {
+	// shards has the processes, of the one that Start returns; it is the first.
+	shards shards
+
 	o      Options
 	out    outbox
 	stop   atomic.Pointer[userspace.DPIStopper]
@@ -147,7 +158,7 @@ type Worker struct {
 // ErrNotAvailable is returned by Start in a build without nDPI.
 var ErrNotAvailable = errors.New("this build holds no nDPI: build with cgo, libndpi-dev and without the tag nodpi")
 
-// Start starts the DPI process and waits until it is ready; ctx bounds this
+// Start starts the DPI process, or several, and waits until it is ready; ctx bounds this
 // wait only. Close ends it.
 func Start(ctx context.Context, o Options) (*Worker, error) {
 	o, err := o.withDefaults()
@@ -157,7 +168,17 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if !Available() {
 		return nil, fmt.Errorf("start DPI: %w", ErrNotAvailable)
 	}
-	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
+	all, err := startShards(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	all[0].shards = all
+	return all[0], nil
+}
+
+// startOne starts one process.
+func startOne(ctx context.Context, o Options) (w *Worker, err error) {
+	w = &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
 		crashed: unknown(worker.ReasonEngineCrashed), evicted: unknown(worker.ReasonEvicted)}
 	if w.files, err = readFiles(o.Files); err != nil {
 		return nil, fmt.Errorf("start DPI: %w", err)
@@ -199,13 +220,17 @@ func (w *Worker) launch(ctx context.Context, confined bool) error {
 // Close ends the process. Flows that still wait for a verdict come out with
 // reason "engine_crashed", so it is called when all Sources have ended.
 func (w *Worker) Close() error {
+	w.shards.close()
+	return nil
+}
+
+func (w *Worker) closeOne() {
 	w.once.Do(func() {
 		close(w.closed)
 		<-w.ended
 		w.release()
 	})
 	<-w.ended
-	return nil
 }
 
 // release gives back what all processes were given.
@@ -215,10 +240,21 @@ func (w *Worker) release() {
 }
 
 // Sample is the userspace.SampleFunc that feeds the process.
-func (w *Worker) Sample(s *userspace.Sample) { w.out.sample(s, w.o.Lossy, w.closed) }
+func (w *Worker) Sample(s *userspace.Sample) {
+	w = w.shards.of(&s.Key)
+	w.out.sample(s, w.o.Lossy, w.closed)
+}
 
 // Stats may be called at any time.
 func (w *Worker) Stats() Stats {
+	s := w.shards[0].statsOfOne()
+	for _, other := range w.shards[1:] {
+		s = s.plus(other.statsOfOne())
+	}
+	return s
+}
+
+func (w *Worker) statsOfOne() Stats {
 	samples, dropped := w.out.counts()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -234,7 +270,7 @@ func (w *Worker) Stats() Stats {
 
 // ask asks for the flow's verdict; publish, lose or giveUp will answer.
 func (w *Worker) ask(p *pending) {
-	ref := worker.FlowRef{FlowID: p.flow.Record.FlowId, Part: p.flow.Record.Part}
+	ref := refOf(&p.flow)
 	asked := w.out.close(ref, w.o.Lossy, w.closed, func(seq uint64) { w.expect(p, ref, seq) })
 	if asked {
 		return

@@ -307,6 +307,8 @@ func TestStartSaysWhatIsWrong(t *testing.T) {
 		"a process that says nothing":  {dpi.Options{Command: []string{"mute"}, Timeout: 100 * time.Millisecond}, "timeout"},
 		"too many dissections":         {dpi.Options{Dissections: 256}, "want 1 to 255"},
 		"too many flows":               {dpi.Options{MaxFlows: 1 << 25}, "want 1 to"},
+		"too many processes":           {dpi.Options{Workers: 65}, "want 1 to 64"},
+		"one of several":               {dpi.Options{Workers: 3, Command: []string{"broken"}}, "no dissectors today"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, err := dpi.Start(context.Background(), c.o)

@@ -62,7 +62,7 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 	}
 	o := dpi.Options{
 		Dissections: r.settings.dissections.n, Details: r.settings.full(), Files: r.settings.files,
-		MaxFlows: r.settings.l7Flows.n, Lossy: live,
+		MaxFlows: r.settings.l7Flows.n, Workers: r.settings.dpiWorkers.n, Lossy: live,
 	}
 	if r.labels = newLabels(r.outputs, live); r.labels != nil {
 		o.Classified = r.labels.take
