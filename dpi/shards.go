@@ -2,8 +2,8 @@ package dpi
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"sync"
 
 	"github.com/weirflow/weir/bpf"
@@ -54,12 +54,15 @@ func (all shards) of(key *bpf.Key) *Worker {
 	if len(all) == 1 {
 		return all[0]
 	}
-	h := fnv.New64a()
-	h.Write(key.Addr[0][:])
-	h.Write(key.Addr[1][:])
-	// Of FNV's lowest bits little depends on the last octets.
-	sum := h.Sum64()
-	return all[(sum^sum>>32)%uint64(len(all))]
+	const golden = 0x9e3779b97f4a7c15 // odd, and its bits without a pattern: they spread upwards, and come down by the shift
+	sum := uint64(0)
+	for _, end := range key.Addr {
+		for i := 0; i < len(end); i += 8 {
+			sum = (sum ^ binary.BigEndian.Uint64(end[i:])) * golden
+			sum ^= sum >> 32
+		}
+	}
+	return all[sum%uint64(len(all))]
 }
 
 func (all shards) close() {
