@@ -15,10 +15,10 @@ const (
 	verdictOctetsMax = 256 << 20
 	verdictKept      = 512
 
-	// memoryBase and memoryFlow bound what nDPI holds: its tables and caches, and that
+	// heldBase and heldFlow bound what nDPI holds: its tables and caches, and that
 	// much for each flow that may be under inspection, a few of which take far more.
-	memoryBase = 64 << 20
-	memoryFlow = 4 << 10
+	heldBase = 64 << 20
+	heldFlow = 4 << 10
 )
 
 // A Classifier decides what nDPI is shown, and when it has seen enough. The
@@ -76,7 +76,7 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 		maxLive:     int(h.MaxFlows),
 		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
 		maxOctets:   verdictOctetsMax,
-		maxMemory:   memoryBase + uint64(h.MaxFlows)*memoryFlow,
+		maxMemory:   heldBase + uint64(h.MaxFlows)*heldFlow,
 		flows:       make(map[FlowRef]*entry),
 	}
 	c.live.init()
