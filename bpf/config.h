@@ -9,7 +9,7 @@
 const volatile __u64 cfg_idle_ns = 120000000000ULL;
 const volatile __u64 cfg_active_ns = 1800000000000ULL;
 const volatile __u32 cfg_link_type = LINK_ETHERNET;
-const volatile __u32 cfg_sample_octets = 1536; /* at most SAMPLE_OCTETS_MAX */
+const volatile __u32 cfg_sample_octets = 16384; /* at most SAMPLE_OCTETS_MAX */
 const volatile __u8 cfg_samples = 0;           /* samples per flow; 0 is off */
 const volatile __u8 cfg_splt = 0;              /* at most SPLT_MAX */
 const volatile __u8 cfg_accounting = ACCOUNTING_LINK;

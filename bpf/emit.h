@@ -8,13 +8,15 @@
 #include "maps.h"
 #include "verifier.h"
 
-/* Longest sample that is carried; user space refuses to configure more. */
-#define SAMPLE_OCTETS_MAX 2048
+/* Longest sample that is carried; user space refuses to configure more. It holds
+ * jumbo frames, and of what a host hands over before segmentation a whole hello with
+ * its certificates: a stream with holes leads nDPI astray. */
+#define SAMPLE_OCTETS_MAX 16384
 
 /* A sample event is reserved in one of these sizes, powers of two: reserving takes
  * a constant. */
-#define SAMPLE_CLASS_SMALL 128
-#define SAMPLE_CLASS_MEDIUM 512
+#define SAMPLE_CLASS_SMALL 256
+#define SAMPLE_CLASS_MEDIUM 2048 /* whole frames of ordinary networks */
 
 static __always_inline struct record_event *emit_reserve_record(void)
 {

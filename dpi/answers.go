@@ -91,7 +91,7 @@ func (p *process) ack(body []byte) error {
 	if err != nil {
 		return err
 	}
-	hello := uint64(len(worker.AppendHello(nil, worker.Hello{})))
+	hello := uint64(p.hello)
 	if a.Octets < hello || a.Octets-hello > p.sent.Load() {
 		return &worker.ProtocolError{Kind: worker.KindAck, Reason: "of more than was sent"}
 	}

@@ -73,6 +73,35 @@ func inspectKernel(t *testing.T, o objects, link uint32, list []userspace.Captur
 	return n.drain(m)
 }
 
+// TestH13WhatFlowsTakeIsGivenBack shows one process's nDPI every capture, and wants it
+// to hold little more when all flows have gone than before the first.
+func TestH13WhatFlowsTakeIsGivenBack(t *testing.T) {
+	needNDPI(t)
+	n := inspect(t)
+	before := n.i.Counts().Memory
+	for round := range 2 {
+		for _, path := range captures(t) {
+			for _, list := range load(t, path) {
+				m := fileMeter(t, list, n.sample)
+				for f := range m.Flows(t.Context()) {
+					if f != nil {
+						n.i.Close(worker.FlowRef{FlowID: f.Record.FlowId, Part: f.Record.Part}, nil)
+					}
+				}
+			}
+		}
+		held := n.i.Counts().Memory
+		t.Logf("measured: nDPI holds %d octets before, %d after %d samples", before, held, n.samples)
+		if before == 0 || round == 1 && held > before+before/4 {
+			t.Errorf("nDPI holds %d octets, before the first flow %d", held, before)
+		}
+		if round == 0 {
+			before = held // with its caches, and flows kept for reuse
+		}
+	}
+	n.i.End()
+}
+
 // TestDoneNeverChangesALabel compares the labels of every capture with samples
 // that end as soon as nDPI has seen enough of a flow, and with samples that go on.
 func TestDoneNeverChangesALabel(t *testing.T) {

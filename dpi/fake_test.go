@@ -20,7 +20,9 @@ import (
 // Packets that make a fake engine misbehave.
 var (
 	crashPacket = []byte("crash")
+	abortPacket = []byte("abort")
 	hangPacket  = []byte("hang")
+	spinPacket  = []byte("spin")
 	donePacket  = []byte("done")
 	labelPacket = []byte("label")
 )
@@ -40,6 +42,9 @@ func engines() map[string]func() int {
 		"parent":       parent,
 	}
 }
+
+// quarantined is in place of a flow's number of samples.
+const quarantined = -1
 
 // A fake is an Inspector that calls every flow by its id, or obeys a packet.
 type fake struct {
@@ -76,13 +81,21 @@ func openBroken(worker.Hello) (worker.Inspector, string, error) {
 func (f *fake) Sample(s *userspace.Sample) bool {
 	time.Sleep(f.sleep)
 	switch {
-	case bytes.Equal(s.Packet, crashPacket):
+	case bytes.HasPrefix(s.Packet, crashPacket):
 		fmt.Fprintln(os.Stderr, "fake: crashing as told")
 		unix.Kill(os.Getpid(), unix.SIGKILL)
+	case bytes.Equal(s.Packet, abortPacket):
+		unix.Kill(os.Getpid(), unix.SIGABRT)
+		time.Sleep(time.Hour)
+	case bytes.Equal(s.Packet, spinPacket):
+		for began := time.Now(); time.Since(began) < 10*time.Second; {
+		}
 	case bytes.Equal(s.Packet, hangPacket):
 		time.Sleep(time.Hour)
 	}
-	f.flows[worker.FlowRef{FlowID: s.FlowID, Part: s.Part}]++
+	if ref := (worker.FlowRef{FlowID: s.FlowID, Part: s.Part}); f.flows[ref] != quarantined {
+		f.flows[ref]++
+	}
 	if bytes.Equal(s.Packet, labelPacket) {
 		// The flow, protocol and ends, one packet, and a verdict without texts.
 		f.label = binary.LittleEndian.AppendUint64(nil, s.FlowID)
@@ -92,11 +105,19 @@ func (f *fake) Sample(s *userspace.Sample) bool {
 	return bytes.Equal(s.Packet, donePacket)
 }
 
+// Quarantine notes that the flow gets no label.
+func (f *fake) Quarantine(s *userspace.Sample) {
+	f.flows[worker.FlowRef{FlowID: s.FlowID, Part: s.Part}] = quarantined
+}
+
 func (f *fake) Close(ref worker.FlowRef, b []byte) []byte {
 	n := f.flows[ref]
 	delete(f.flows, ref)
 	if f.lie != 0 && ref.FlowID > f.lie {
 		return append(b, 9, 9, 9)
+	}
+	if n == quarantined {
+		return append(b, "\x00\x00\x07Unknown\x0bUnspecified\x00\x00\x00\x00\x00\x0bquarantined"...)
 	}
 	name := fmt.Sprintf("flow %d.%d, %d samples", ref.FlowID, ref.Part, n)
 	b = append(append(b, 0, 6, byte(len(name))), name...)
@@ -144,6 +165,7 @@ type item struct {
 type script struct {
 	items   []item
 	samples userspace.SampleFunc
+	key     func(id uint64) bpf.Key // nil: all the same
 
 	mu      sync.Mutex
 	next    int
@@ -197,10 +219,14 @@ func (s *script) Flows(ctx context.Context) iter.Seq2[*userspace.Flow, error] {
 // flow is the flow of item i, after its samples were taken.
 func (s *script) flow(i int) userspace.Flow {
 	id, at := uint64(i+1), uint64(i+1)*1e9
-	for n, packet := range s.items[i].samples {
-		s.samples(&userspace.Sample{FlowID: id, Part: s.items[i].part, Number: uint8(n), TimeNs: at, Packet: packet})
+	var key bpf.Key
+	if s.key != nil {
+		key = s.key(id)
 	}
-	r := bpf.Record{FlowId: id, Part: s.items[i].part, EndReason: 1}
+	for n, packet := range s.items[i].samples {
+		s.samples(&userspace.Sample{Key: key, FlowID: id, Part: s.items[i].part, Number: uint8(n), TimeNs: at, Packet: packet})
+	}
+	r := bpf.Record{Key: key, FlowId: id, Part: s.items[i].part, EndReason: 1}
 	r.Dir[0] = bpf.Direction{Packets: 2, Octets: 100, FirstNs: at, LastNs: at}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,7 @@
 package dpi_test
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -152,6 +153,75 @@ func TestForeignPacketsInAFlow(t *testing.T) {
 		t.Errorf("%d flows, %+v", o.flows, s)
 	}
 	t.Logf("%d flows of %d kinds, %d samples shown, %d rejected", o.flows, len(kinds), s.Shown, s.Rejected)
+}
+
+// A flood is a Source of flows that are all open before the first of them ends.
+type flood struct {
+	feed
+	list [][]userspace.Sample
+}
+
+// Flows implements userspace.Source.
+func (s *flood) Flows(ctx context.Context) iter.Seq2[*userspace.Flow, error] {
+	for i, flow := range s.list {
+		sample := flow[0]
+		sample.FlowID = s.first + uint64(i) + 1
+		s.samples(&sample)
+	}
+	s.flows = func(yield func([]userspace.Sample) bool) {
+		for range s.list {
+			if !yield(nil) {
+				return
+			}
+		}
+	}
+	return s.feed.Flows(ctx)
+}
+
+// TestH13FloodOfFlowsCostsLabelsNotFlows has more flows at once than may be under
+// inspection, by the default, and many times more, than verdicts are kept for.
+func TestH13FloodOfFlowsCostsLabelsNotFlows(t *testing.T) {
+	for name, c := range map[string]struct{ flows, inspected, labelled int }{
+		"more than the default":          {100_000, dpi.DefaultMaxFlows, 100_000},
+		"more than verdicts are kept of": {60_000, 1000, 16 * 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, dpi.Options{MaxFlows: c.inspected, Details: true})
+			s := &flood{list: slices.Repeat(flowSamples(t, "../testdata/dns-udp/dns-udp.pcap")[:1], c.flows)}
+			o := endureFlood(t, w, s)
+			stats := w.Stats()
+			t.Logf("measured: labels %v, nDPI holds %d octets", o, stats.Memory)
+			if o["DNS"] < c.labelled || o["DNS"]+o["not_sampled"] != c.flows {
+				t.Errorf("of %d flows the labels are %v", c.flows, o)
+			}
+			bound := uint64(64<<20 + c.inspected*4<<10)
+			if stats.Evicted < uint64(c.flows-c.inspected) || stats.Memory == 0 || stats.Memory > bound || stats.Crashes+stats.Hangs > 0 {
+				t.Errorf("%+v", stats)
+			}
+		})
+	}
+}
+
+// endureFlood wants every flow, in order, and counts labels or the reasons that there
+// are none.
+func endureFlood(t *testing.T, w *dpi.Worker, s *flood) map[string]int {
+	t.Helper()
+	s.samples = w.Sample
+	labels, n := map[string]int{}, 0
+	for f, err := range w.Wrap(s, nil).Flows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; f.Record.FlowId != uint64(n) {
+			t.Fatalf("flow %d came in the place of %d", f.Record.FlowId, n)
+		}
+		if f.L7.Reason != "" {
+			labels[f.L7.Reason]++
+		} else {
+			labels[f.L7.ApplicationName]++
+		}
+	}
+	return labels
 }
 
 // TestH4DeathOfNDPICostsLabelsNotFlows kills the process with the real library in

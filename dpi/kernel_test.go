@@ -114,7 +114,7 @@ func (m *kernelMeter) sample(s *bpftest.Sample) {
 	m.taken++
 	m.keys[s.FlowId] = bpf.DPIDone{Key: s.Key, FlowId: s.FlowId, Part: s.Part}
 	m.samples(&userspace.Sample{
-		FlowID: s.FlowId, Part: s.Part, Number: s.Number, Reverse: s.Direction == 1,
+		FlowID: s.FlowId, Part: s.Part, Key: s.Key, Number: s.Number, Reverse: s.Direction == 1,
 		BareForward: s.Bare&1 != 0, BareReverse: s.Bare&2 != 0, Protocol: s.Protocol,
 		IPVersion: s.IpVersion, TimeNs: s.TimeNs, WireLength: s.WireLength, Packet: s.Data,
 	})

@@ -21,7 +21,7 @@ const (
 	// backoffMin and backoffMax bound the wait before another process is
 	// started; the first time there is none.
 	backoffMin = 50 * time.Millisecond
-	backoffMax = 10 * time.Second
+	backoffMax = time.Second
 	// steady is how long a process must have run for its end to count as the
 	// first again.
 	steady = time.Minute
@@ -49,6 +49,7 @@ type process struct {
 	lastNs uint64
 	broken atomic.Pointer[error] // how it broke the protocol
 	labels labels
+	hello  int // octets of the greeting
 }
 
 // supervise starts a process, says in started how that went, and keeps one
@@ -129,6 +130,9 @@ func (w *Worker) pause(wait time.Duration) time.Duration {
 
 // start starts a process and waits for its welcome.
 func (w *Worker) start(confined, restarted bool) (*process, error) {
+	if err := w.fatal.begin(); err != nil {
+		return nil, fmt.Errorf("start DPI process: %w", err)
+	}
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, fmt.Errorf("start DPI process: %w", err)
@@ -136,7 +140,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	p := &process{w: w, conn: ours, dead: make(chan struct{}), began: time.Now()}
 	// The binary that runs, even where another took its place on disk.
 	p.cmd = exec.Command("/proc/self/exe", w.o.Command...)
-	p.cmd.ExtraFiles = []*os.File{theirs}
+	p.cmd.ExtraFiles = []*os.File{theirs, w.fatal.memory}
 	given := uint8(0)
 	for _, k := range w.files {
 		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, k.file)
@@ -158,6 +162,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 		Files:       given,
 		Restarted:   restarted,
 		Unconfined:  w.o.Unconfined,
+		Quarantine:  w.fatal.twice,
 	})
 	if err != nil {
 		p.cmd.Process.Kill()
@@ -167,6 +172,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 	}
 	w.mu.Lock()
 	w.stats.Release, w.stats.Confined = release, confined
+	w.stats.Started++
 	w.mu.Unlock()
 	return p, nil
 }
@@ -187,7 +193,9 @@ func (p *process) greet(h worker.Hello) (release string, err error) {
 	if err := p.conn.SetDeadline(time.Now().Add(p.w.o.Timeout)); err != nil {
 		return "", err
 	}
-	if _, err := p.conn.Write(worker.AppendHello(nil, h)); err != nil {
+	greeting := worker.AppendHello(nil, h)
+	p.hello = len(greeting)
+	if _, err := p.conn.Write(greeting); err != nil {
 		return "", fmt.Errorf("greet it: %w", err)
 	}
 	buf, n := make([]byte, 1024), 0
@@ -231,6 +239,9 @@ func (p *process) run() {
 // account books the end of the process.
 func (p *process) account(err error) {
 	w := p.w
+	if !w.isClosed() {
+		w.fatal.end()
+	}
 	w.mu.Lock()
 	for _, c := range [...]struct{ to, from *uint64 }{
 		{&w.past.Shown, &w.now.Shown}, {&w.past.Rejected, &w.now.Rejected}, {&w.past.Evicted, &w.now.Evicted},

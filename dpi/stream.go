@@ -91,8 +91,9 @@ func (t *tally) add(f *userspace.Flow) {
 // goroutine meters, ahead by at most the queue; the caller's takes flows whose
 // verdict is there.
 type stream struct {
-	w   *Worker
-	src userspace.Source
+	w    *Worker
+	src  userspace.Source
+	stop userspace.DPIStopper
 
 	mu      sync.Mutex
 	ready   sync.Cond // the first of the queue is ready, or the input ended
@@ -116,11 +117,8 @@ type stream struct {
 // before. If the caller leaves the iteration early, what waits is yielded by
 // the next.
 func (w *Worker) Wrap(src userspace.Source, stop userspace.DPIStopper) userspace.Source {
-	if stop != nil {
-		w.stop.Store(&stop)
-	}
 	l := src.Ledger()
-	s := &stream{w: w, src: src, yielded: tally{l.Delivered, l.Flows, l.EndReasons}}
+	s := &stream{w: w, src: src, stop: stop, yielded: tally{l.Delivered, l.Flows, l.EndReasons}}
 	s.ready.L, s.room.L = &s.mu, &s.mu
 	return s
 }
@@ -174,17 +172,17 @@ func (s *stream) Ledger() userspace.Ledger {
 // produce moves flows from the inner source to the queue.
 func (s *stream) produce(ctx context.Context) {
 	defer close(s.produced)
-	s.w.begin()
+	s.w.shards.begin(s.stop)
 	for f, err := range s.src.Flows(ctx) {
 		p := s.take(f, err)
 		if err == nil {
-			s.w.ask(p)
+			s.w.shards.of(&p.flow.Record.Key).ask(p)
 		}
 		if !s.wait() {
 			return
 		}
 	}
-	s.w.out.flush()
+	s.w.shards.flush()
 	s.mu.Lock()
 	s.ended = true
 	s.ready.Signal()
@@ -221,7 +219,7 @@ func (s *stream) wait() bool {
 	}
 	if !s.impatient {
 		s.mu.Unlock()
-		s.w.out.flush()
+		s.w.shards.flush()
 		s.mu.Lock()
 		if s.w.o.Lossy {
 			defer s.limitWait().Stop()
@@ -258,7 +256,7 @@ func (s *stream) limitWait() *time.Timer {
 func (s *stream) giveUp() {
 	for i := range max(1, s.w.o.Queue/16) {
 		if p := s.queue.at(i); !p.ready {
-			p.ready = s.w.giveUp(p)
+			p.ready = s.w.shards.of(&p.flow.Record.Key).giveUp(p)
 		}
 	}
 	if s.queue.first().ready {

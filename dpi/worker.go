@@ -43,8 +43,13 @@ type Options struct {
 	Dissections int
 	// MaxFlows bounds the flows under inspection at a time; 0 is
 	// DefaultMaxFlows. When it is reached, the one that was fed least recently
-	// is judged by what was seen of it. A flow takes up to 3 KB.
+	// is judged by what was seen of it. nDPI takes at most 64 MB and 4 KB a flow in
+	// all: when these are full, the same is done.
 	MaxFlows int
+	// Workers is how many processes share the flows, 1 to WorkersMax; 0 is 1. What nDPI
+	// remembers across flows each does by itself: of more than one, a few labels
+	// differ from those of one.
+	Workers int
 	// Details asks for userspace.L7's Details as well: what nDPI learnt beside the
 	// label, and what weir reads itself, such as JA4.
 	Details bool
@@ -82,6 +87,10 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxFlows < 0 || o.MaxFlows > 1<<24 {
 		return o, fmt.Errorf("start DPI: max flows %d: want 1 to %d", o.MaxFlows, 1<<24)
 	}
+	if err := checkWorkers(o.Workers); err != nil {
+		return o, err
+	}
+	o.Workers = max(o.Workers, 1)
 	if o.Dissections == 0 {
 		o.Dissections = DefaultDissections
 	}
@@ -102,17 +111,21 @@ func (o Options) withDefaults() (Options, error) {
 
 // Stats is what a Worker did so far.
 type Stats struct {
-	Samples        uint64 // sent to the process
-	SamplesDropped uint64 // not sent: it was down, or could not keep up (Lossy)
-	Shown          uint64 // samples that nDPI was shown
-	Rejected       uint64 // samples that could have led nDPI astray
-	Evicted        uint64 // flows judged early, for MaxFlows
-	Unread         uint64 // hellos given up before they were whole, for the bound on their octets (Details)
-	Flows          uint64 // flows that were given an L7
-	FlowsCrashed   uint64 // of these, with reason "engine_crashed"
-	FlowsEvicted   uint64 // of these, with reason "evicted" for the process was late (Lossy)
-	Crashes        uint64 // processes that ended by themselves or broke the protocol
-	Hangs          uint64 // processes that were ended for Timeout
+	Samples          uint64 // sent to the process
+	SamplesDropped   uint64 // not sent: it was down, or could not keep up (Lossy)
+	Shown            uint64 // samples that nDPI was shown
+	Rejected         uint64 // samples that could have led nDPI astray
+	Evicted          uint64 // flows judged early, for MaxFlows or the memory that nDPI may take
+	Unread           uint64 // hellos given up before they were whole, for the bound on their octets (Details)
+	Flows            uint64 // flows that were given an L7
+	FlowsCrashed     uint64 // of these, with reason "engine_crashed"
+	FlowsEvicted     uint64 // of these, with reason "evicted" for the process was late (Lossy)
+	FlowsQuarantined uint64 // of these, with reason "quarantined"
+	Started          uint64 // processes that got ready
+	Crashes          uint64 // processes that ended by themselves or broke the protocol
+	Hangs            uint64 // processes that were ended for Timeout
+	// Memory is how many octets nDPI holds in the process that runs.
+	Memory uint64
 	// LastCrash says how the last process ended that should not have.
 	LastCrash string
 	// Release is nDPI's, as the process says.
@@ -121,15 +134,19 @@ type Stats struct {
 	Confined bool
 }
 
-// A Worker is a DPI process and what it takes to feed it and to live without
-// it. Its methods are safe for use by several goroutines.
+// A Worker is a DPI process, or several, and what it takes to feed it and to live
+// without it. Its methods are safe for use by several goroutines.
 type Worker struct {
+	// shards has the processes, of the one that Start returns; it is the first.
+	shards shards
+
 	o      Options
 	out    outbox
 	stop   atomic.Pointer[userspace.DPIStopper]
 	closed chan struct{} // by Close
 	ended  chan struct{} // by supervise
 	files  []known
+	fatal  *quarantine
 	// crashed is the verdict over a flow that went down with its process.
 	crashed *userspace.L7
 	// evicted is the verdict over a flow that Lossy did not wait for.
@@ -147,7 +164,7 @@ type Worker struct {
 // ErrNotAvailable is returned by Start in a build without nDPI.
 var ErrNotAvailable = errors.New("this build holds no nDPI: build with cgo, libndpi-dev and without the tag nodpi")
 
-// Start starts the DPI process and waits until it is ready; ctx bounds this
+// Start starts the DPI process, or several, and waits until it is ready; ctx bounds this
 // wait only. Close ends it.
 func Start(ctx context.Context, o Options) (*Worker, error) {
 	o, err := o.withDefaults()
@@ -157,9 +174,23 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if !Available() {
 		return nil, fmt.Errorf("start DPI: %w", ErrNotAvailable)
 	}
-	w := &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
+	all, err := startShards(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	all[0].shards = all
+	return all[0], nil
+}
+
+// startOne starts one process.
+func startOne(ctx context.Context, o Options) (w *Worker, err error) {
+	w = &Worker{o: o, closed: make(chan struct{}), ended: make(chan struct{}),
 		crashed: unknown(worker.ReasonEngineCrashed), evicted: unknown(worker.ReasonEvicted)}
 	if w.files, err = readFiles(o.Files); err != nil {
+		return nil, fmt.Errorf("start DPI: %w", err)
+	}
+	if w.fatal, err = newQuarantine(); err != nil {
+		closeFiles(w.files)
 		return nil, fmt.Errorf("start DPI: %w", err)
 	}
 	w.out.init()
@@ -169,7 +200,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		err = w.launch(ctx, level)
 	}
 	if err != nil {
-		closeFiles(w.files)
+		w.release()
 		return nil, err
 	}
 	return w, nil
@@ -194,20 +225,41 @@ func (w *Worker) launch(ctx context.Context, level confinement) error {
 // Close ends the process. Flows that still wait for a verdict come out with
 // reason "engine_crashed", so it is called when all Sources have ended.
 func (w *Worker) Close() error {
-	w.once.Do(func() {
-		close(w.closed)
-		<-w.ended
-		closeFiles(w.files)
-	})
-	<-w.ended
+	w.shards.close()
 	return nil
 }
 
+func (w *Worker) closeOne() {
+	w.once.Do(func() {
+		close(w.closed)
+		<-w.ended
+		w.release()
+	})
+	<-w.ended
+}
+
+// release gives back what all processes were given.
+func (w *Worker) release() {
+	closeFiles(w.files)
+	w.fatal.close()
+}
+
 // Sample is the userspace.SampleFunc that feeds the process.
-func (w *Worker) Sample(s *userspace.Sample) { w.out.sample(s, w.o.Lossy, w.closed) }
+func (w *Worker) Sample(s *userspace.Sample) {
+	w = w.shards.of(&s.Key)
+	w.out.sample(s, w.o.Lossy, w.closed)
+}
 
 // Stats may be called at any time.
 func (w *Worker) Stats() Stats {
+	s := w.shards[0].statsOfOne()
+	for _, other := range w.shards[1:] {
+		s = s.plus(other.statsOfOne())
+	}
+	return s
+}
+
+func (w *Worker) statsOfOne() Stats {
 	samples, dropped := w.out.counts()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -217,12 +269,13 @@ func (w *Worker) Stats() Stats {
 	s.Rejected = w.past.Rejected + w.now.Rejected
 	s.Evicted = w.past.Evicted + w.now.Evicted
 	s.Unread = w.past.Unread + w.now.Unread
+	s.Memory = w.now.Memory
 	return s
 }
 
 // ask asks for the flow's verdict; publish, lose or giveUp will answer.
 func (w *Worker) ask(p *pending) {
-	ref := worker.FlowRef{FlowID: p.flow.Record.FlowId, Part: p.flow.Record.Part}
+	ref := refOf(&p.flow)
 	asked := w.out.close(ref, w.o.Lossy, w.closed, func(seq uint64) { w.expect(p, ref, seq) })
 	if asked {
 		return
@@ -328,6 +381,8 @@ func (w *Worker) book(p *pending) {
 		w.stats.FlowsCrashed++
 	case p.flow.L7 == w.evicted:
 		w.stats.FlowsEvicted++
+	case p.flow.L7.Reason == worker.ReasonQuarantined:
+		w.stats.FlowsQuarantined++
 	}
 }
 

@@ -207,7 +207,7 @@ func TestWrongOptionsAreSaidBeforeAnythingIsTouched(t *testing.T) {
 		"max flows":     func(o *loader.Options) { o.Config.MaxFlows = 0 },
 		"splt":          func(o *loader.Options) { o.Config.SPLT = 21 },
 		"samples":       func(o *loader.Options) { o.Config.Samples = 256 },
-		"octets":        func(o *loader.Options) { o.Config.SampleOctets = 2049 },
+		"octets":        func(o *loader.Options) { o.Config.SampleOctets = 16385 },
 		"accounting":    func(o *loader.Options) { o.Config.Accounting = 4 },
 		"idle timeout":  func(o *loader.Options) { o.Config.IdleTimeout = -1 },
 		"interfaces":    nil,

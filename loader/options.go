@@ -112,4 +112,4 @@ func (o *Options) validate() error {
 }
 
 // sampleOctetsMax is SAMPLE_OCTETS_MAX of bpf/emit.h.
-const sampleOctetsMax = 2048
+const sampleOctetsMax = 16384

@@ -45,7 +45,7 @@ func DefaultConfig() Config {
 	return Config{
 		IdleTimeout:   120 * time.Second,
 		ActiveTimeout: 1800 * time.Second,
-		SampleOctets:  1536,
+		SampleOctets:  SampleOctetsRing,
 		DecodeTunnels: true,
 		MaxFlows:      262144,
 	}
@@ -82,5 +82,5 @@ const (
 	// over before segmentation.
 	SampleOctetsMax = 65535
 	// SampleOctetsRing is the longest that the kernel's ring buffer carries.
-	SampleOctetsRing = 2048
+	SampleOctetsRing = 16384
 )

@@ -131,6 +131,7 @@ func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {
 	c.sample = Sample{
 		FlowID:      e.FlowId,
 		Part:        e.Part,
+		Key:         e.Key,
 		Number:      e.Number,
 		Reverse:     bpf.WeirFlowDirectionId(e.Direction) == bpf.WeirFlowDirectionIdDIR_REVERSE,
 		BareForward: e.Bare&(1<<bpf.WeirFlowDirectionIdDIR_FORWARD) != 0,

@@ -9,7 +9,7 @@ type L7 struct {
 	// ApplicationConfidence is nDPI's, in numbers that do not depend on its
 	// release: those of 4.2, and behind them what newer ones added. 0 unknown, 1
 	// match by port, 2 match by IP, 3 DPI cache, 4 DPI, 5 partial DPI, 6 partial
-	// DPI from cache, 7 nBPF.
+	// DPI from cache, 7 nBPF, 8 aggressive DPI, 9 a rule of the user's.
 	ApplicationConfidence uint8
 	RequestedServerName   string
 	ClientFingerprint     string
@@ -35,8 +35,8 @@ type L7Details struct {
 	Risks     []string
 	RiskScore uint32
 
-	// TLSServerName is the SNI as sent, where RequestedServerName holds its
-	// first 79 octets.
+	// TLSServerName is the SNI as sent, where RequestedServerName holds its last
+	// 79 octets in lower case, as nDPI does.
 	TLSServerName string
 	TLSVersion    string // as in "TLSv1.3"; the server's choice, or else the client's offer
 	TLSCipher     string // the server's choice, by IANA's name

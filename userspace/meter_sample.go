@@ -42,6 +42,7 @@ func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
 	m.sampled = Sample{
 		FlowID:      e.flowID,
 		Part:        e.part,
+		Key:         e.key,
 		Number:      e.samples,
 		Reverse:     reverse,
 		BareForward: e.state&bareForward != 0,

@@ -1,5 +1,7 @@
 package userspace
 
+import "github.com/weirflow/weir/bpf"
+
 // A Sample is one of the first packets of a flow, for classification: the
 // flow's first packet whatever it holds, then those with payload. Later
 // fragments are never sampled.
@@ -8,6 +10,8 @@ type Sample struct {
 	// bpf.Record's fields of these names.
 	FlowID uint64
 	Part   uint32
+	// Key is the flow's.
+	Key bpf.Key
 	// Number counts the record's samples from 0.
 	Number uint8
 	// Reverse is the packet's direction in the flow.

@@ -37,7 +37,7 @@ type Options struct {
 	TCPEnd           bool
 	SPLT             uint8
 	Samples          uint8
-	SampleOctets     uint32 // 0: 1536
+	SampleOctets     uint32 // 0: 16384
 	NoTunnels        bool
 	RejectAll        bool   // a filter that no frame matches
 	MaxFlows         uint32 // 0: 65,536
@@ -118,7 +118,7 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 		bpf.WeirVarCfgIdleNs:        orDefault(o.IdleNs, uint64(120*time.Second)),
 		bpf.WeirVarCfgActiveNs:      orDefault(o.ActiveNs, uint64(1800*time.Second)),
 		bpf.WeirVarCfgLinkType:      o.LinkType,
-		bpf.WeirVarCfgSampleOctets:  orDefault(o.SampleOctets, 1536),
+		bpf.WeirVarCfgSampleOctets:  orDefault(o.SampleOctets, 16384),
 		bpf.WeirVarCfgSamples:       o.Samples,
 		bpf.WeirVarCfgSplt:          o.SPLT,
 		bpf.WeirVarCfgAccounting:    uint8(o.Accounting),

@@ -38,7 +38,7 @@ func OptionSets() (sets []bpftest.Options) {
 		sets = append(sets, bpftest.Options{
 			IdleNs: t[0], ActiveNs: t[1], LinkType: uint32(link), Accounting: bpf.Accounting(i / 4),
 			Statistics: i%4 != 1, TCPStatistics: i%5 != 2, IPStatistics: i%3 != 1, TCPEnd: i%2 == 0, SPLT: uint8([]int{0, 3, bpf.SPLTMax}[i%3]), Samples: uint8([]int{3, 20, 0}[i%3]),
-			SampleOctets: []uint32{64, 500, 2048}[i/4%3], NoTunnels: i%8 == 6, MaxFlows: 256, RingOctets: 1 << 20,
+			SampleOctets: []uint32{64, 500, 16384}[i/4%3], NoTunnels: i%8 == 6, MaxFlows: 256, RingOctets: 1 << 20,
 		})
 	}
 	return sets

@@ -13,7 +13,7 @@ func TestA11EveryFrameOfEveryCapturePassesUnchanged(t *testing.T) {
 	frames, total, short := everyFrame(t, bpftest.MinFrame)
 	for link, steps := range frames {
 		o := captureOptions(link, true)
-		o.SampleOctets = 2048
+		o.SampleOctets = 16384
 		m := bpftest.New(t, o)
 		for i, s := range steps {
 			verdict, err := m.Frame(s.Data, s.TimeNs, s.Length)

@@ -66,7 +66,7 @@ func (r *meterRun) options(ctx context.Context, live bool) ([]userspace.Option, 
 	}
 	o := dpi.Options{
 		Dissections: r.settings.dissections.n, Details: r.settings.full(), Files: r.settings.files,
-		MaxFlows: r.settings.l7Flows.n, Lossy: live, Unconfined: r.settings.noSandbox,
+		MaxFlows: r.settings.l7Flows.n, Workers: r.settings.dpiWorkers.n, Lossy: live, Unconfined: r.settings.noSandbox,
 	}
 	if r.labels = newLabels(r.outputs, live); r.labels != nil {
 		o.Classified = r.labels.take
@@ -275,6 +275,9 @@ func (r *meterRun) tellDPI() {
 	s := r.worker.Stats()
 	if s.Crashes+s.Hangs > 0 {
 		r.say.note("nDPI crashed %d times and hung %d times; %d flows are without a label (%s)", s.Crashes, s.Hangs, s.FlowsCrashed, s.LastCrash)
+	}
+	if s.FlowsQuarantined > 0 {
+		r.say.note("%d flows are without a label: they have a packet of which nDPI died twice", s.FlowsQuarantined)
 	}
 	if s.FlowsEvicted > 0 {
 		r.say.note("%d flows are without a label: nDPI did not answer in time", s.FlowsEvicted)

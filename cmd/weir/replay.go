@@ -15,8 +15,8 @@ import (
 func replayCommand(env *environment) *cli.Command {
 	s := newSettings()
 	s.offline = true
-	// A file's packets are all there: nDPI follows a stream of cut ones badly.
-	s.octets.max, s.octets.n = userspace.SampleOctetsMax, userspace.SampleOctetsMax
+	// The default is that of a live meter, so that labels are the same.
+	s.octets.max = userspace.SampleOctetsMax
 	// Memory is taken as flows open, and not beforehand as in the kernel.
 	s.maxFlows.n = 1 << 20
 	return &cli.Command{

@@ -27,6 +27,7 @@ type settings struct {
 	dissections number
 	l7          choice
 	l7Flows     number
+	dpiWorkers  number
 	files       dpi.Files
 	octets      number
 	maxFlows    number
@@ -59,6 +60,7 @@ func newSettings() *settings {
 		dissections: number{max: 255, n: dpi.DefaultDissections},
 		l7:          choice{words: []string{"basic", "full"}, picked: "basic"},
 		l7Flows:     number{min: 1, max: 1 << 24, n: dpi.DefaultMaxFlows},
+		dpiWorkers:  number{min: 1, max: dpi.WorkersMax, n: 1},
 		octets:      number{min: 64, max: userspace.SampleOctetsRing, n: d.SampleOctets},
 		maxFlows:    number{min: 1, max: 1 << 24, n: d.MaxFlows},
 		queueFlows:  number{min: 1, max: 1 << 24, n: sink.QueueRecords},
@@ -133,7 +135,9 @@ func (s *settings) labelFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "l7", Value: &s.l7, Category: categoryFlows,
 			Usage: "write of what classification learns `GROUP`: basic, nfstream's nine columns, or full (risks, JA4, TLS, HTTP, DNS, …)"},
 		&cli.GenericFlag{Name: "l7-flows", Value: &s.l7Flows, Category: categoryFlows,
-			Usage: "inspect at most `N` flows at a time, of 3 KB each; beyond, the one fed least recently is judged early"},
+			Usage: "inspect at most `N` flows at a time, with 4 KB for each; beyond, the one fed least recently is judged early"},
+		&cli.GenericFlag{Name: "dpi-workers", Value: &s.dpiWorkers, Category: categoryFlows,
+			Usage: "share flows among `N` processes with nDPI, those between two hosts going to one of them; of more than one a few labels differ"},
 	}, fileFlags(&s.files)...)
 }
 

@@ -1,5 +1,5 @@
 // Package handshake reads the hello messages of TLS, DTLS and QUIC off the first
-// packets of a flow, and makes the JA4 fingerprint of a client. It is for what
+// packets of a flow, whatever pieces they come in, and makes the JA4 fingerprint of a client. It is for what
 // libndpi does not tell, or not in every release.
 //
 // The octets are strangers'. Nothing here keeps more than HelloMax octets of one

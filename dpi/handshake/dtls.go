@@ -1,10 +1,16 @@
 package handshake
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 const (
 	dtlsRecordHeader  = 13
 	dtlsMessageHeader = 12
+	// dtlsRecordsMax bounds the records of a datagram, and the fragments of a record,
+	// that are looked at.
+	dtlsRecordsMax = 16
 )
 
 // IsDTLS tells whether a datagram begins with a DTLS handshake record.
@@ -12,30 +18,84 @@ func IsDTLS(b []byte) bool {
 	return len(b) > dtlsRecordHeader && b[0] == recordHandshake && b[1] == 0xfe && b[2] >= 0xfc
 }
 
-// DTLSClientHello reads a ClientHello that a datagram holds whole (RFC 6347
-// section 4.2.2); nil where it does not.
-func DTLSClientHello(b []byte) *ClientHello {
-	if !IsDTLS(b) {
-		return nil
+// A DTLS reads the client's hello off the datagrams of a flow, in fragments that
+// may come in any order (RFC 6347 section 4.2.3). The zero value is ready for use.
+type DTLS struct {
+	a        assembler
+	sequence uint16 // of the message that the fragments are of
+	length   int
+	begun    bool
+	ended    bool
+	message  []byte
+}
+
+// Datagram takes a UDP payload.
+func (d *DTLS) Datagram(b []byte) {
+	for range dtlsRecordsMax {
+		// What is encrypted is of a later epoch.
+		if d.ended || !IsDTLS(b) || binary.BigEndian.Uint16(b[3:]) != 0 {
+			return
+		}
+		record := b[dtlsRecordHeader:]
+		record = record[:min(len(record), int(binary.BigEndian.Uint16(b[11:])))]
+		d.record(record)
+		b = b[dtlsRecordHeader+len(record):]
 	}
-	record := b[dtlsRecordHeader:]
-	if n := int(binary.BigEndian.Uint16(b[11:])); n < len(record) {
-		record = record[:n]
+}
+
+func (d *DTLS) record(b []byte) {
+	for range dtlsRecordsMax {
+		if d.ended || len(b) < dtlsMessageHeader {
+			return
+		}
+		part := uint24(b[9:])
+		if part > len(b)-dtlsMessageHeader {
+			return
+		}
+		if b[0] == KindClientHello {
+			d.fragment(binary.BigEndian.Uint16(b[4:]), uint24(b[1:]), uint24(b[6:]), b[dtlsMessageHeader:dtlsMessageHeader+part])
+		}
+		b = b[dtlsMessageHeader+part:]
 	}
-	if len(record) < dtlsMessageHeader || record[0] != KindClientHello {
-		return nil
+}
+
+// fragment takes a part of the message of that sequence and length. A client that
+// was told a cookie sends another hello, which takes the place of one in pieces.
+func (d *DTLS) fragment(sequence uint16, length, offset int, part []byte) {
+	if !d.begun || sequence != d.sequence || length != d.length {
+		d.a.drop()
+		d.sequence, d.length, d.begun = sequence, length, true
 	}
-	length, offset, part := uint24(record[1:]), uint24(record[6:]), uint24(record[9:])
-	if offset != 0 || part != length || dtlsMessageHeader+length > len(record) {
-		return nil
+	if length > HelloMax || offset > length-len(part) || !d.a.add(offset, part) {
+		d.end()
+		return
 	}
-	// TLS's header of the message, then its body.
-	message := append([]byte{record[0], record[1], record[2], record[3]}, record[dtlsMessageHeader:dtlsMessageHeader+length]...)
-	h, err := ParseClientHello(message, true)
-	if err != nil {
-		return nil
+	if body := d.a.prefix(); len(body) == length && length > 0 {
+		// TLS's header of the message, then its body.
+		header := []byte{KindClientHello, byte(length >> 16), byte(length >> 8), byte(length)}
+		d.message = append(header, bytes.Clone(body)...)
+		d.end()
 	}
-	return h
+}
+
+// Message is the hello with TLS's header, or nil.
+func (d *DTLS) Message() []byte { return d.message }
+
+// Done tells that there is no more to be read.
+func (d *DTLS) Done() bool { return d.ended }
+
+// Size is the memory that is held.
+func (d *DTLS) Size() int { return d.a.size() + cap(d.message) }
+
+// Drop gives up what has not been read, and the message.
+func (d *DTLS) Drop() {
+	d.end()
+	d.message = nil
+}
+
+func (d *DTLS) end() {
+	d.ended = true
+	d.a.drop()
 }
 
 func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }

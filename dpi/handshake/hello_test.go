@@ -210,6 +210,11 @@ func FuzzHello(f *testing.F) {
 			}
 		}
 		_, _ = ParseServerHello(message)
-		_ = DTLSClientHello(message)
+		var d DTLS
+		d.Datagram(message)
+		d.Datagram(message)
+		if d.Size() > 4*HelloMax {
+			t.Errorf("%d octets are held", d.Size())
+		}
 	})
 }

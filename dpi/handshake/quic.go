@@ -14,14 +14,24 @@ const (
 	packetsTried = 32
 )
 
-// An initial is a QUIC Initial packet, protected.
-type initial struct {
-	version uint32
-	dcid    []byte
-	packet  []byte // up to its end
-	number  int    // offset of the packet number
-	rest    []byte // of the datagram
+// A longPacket is a QUIC packet with a long header, protected.
+type longPacket struct {
+	version    uint32
+	kind       longKind
+	dcid, scid []byte
+	packet     []byte // up to its end
+	number     int    // offset of the packet number
+	rest       []byte // of the datagram
 }
+
+// A longKind is what long headers are told apart by here.
+type longKind uint8
+
+const (
+	otherKind longKind = iota
+	initialKind
+	retryKind // which takes all of its datagram, and has no number
+)
 
 // QUICVersion is the version of a datagram that begins with a long header (RFC
 // 8999 section 5.1); 0 where it does not, or negotiates versions.
@@ -38,11 +48,12 @@ func QUICVersion(b []byte) uint32 {
 type QUIC struct {
 	a       assembler
 	client  *QUIC  // of the server's, whose keys follow from the client's id
-	dcid    []byte // of the client's first Initial, or first after a Retry
+	dcid    []byte // of the client's first Initial, or the one that a Retry gave it
 	keys    *protection
 	version uint32
 	tried   int
 	ended   bool
+	retried bool // the client's, once only
 	message []byte
 }
 
@@ -55,12 +66,15 @@ func (q *QUIC) Datagram(b []byte) {
 		if q.ended || len(b) == 0 {
 			return
 		}
-		p, isInitial, ok := splitInitial(b)
+		p, ok := splitLong(b)
 		if !ok {
 			return
 		}
-		if isInitial {
+		switch p.kind {
+		case initialKind:
 			q.initial(&p)
+		case retryKind:
+			q.retry(&p)
 		}
 		b = p.rest
 	}
@@ -96,40 +110,53 @@ func (q *QUIC) end() {
 	q.keys = nil
 }
 
-// splitInitial takes the first long-header packet off a datagram. isInitial is
-// false for one that is of another type.
-func splitInitial(b []byte) (p initial, isInitial, ok bool) {
+// splitLong takes the first long-header packet off a datagram.
+func splitLong(b []byte) (p longPacket, ok bool) {
 	p.version = QUICVersion(b)
 	v, known := quicVersionOf(p.version)
 	if !known {
-		return p, false, false
+		return p, false
 	}
 	c := cursor{b: b, at: 5}
-	p.dcid = c.prefixed()
-	scid := c.prefixed()
-	if c.short || len(p.dcid) > connectionIDMax || len(scid) > connectionIDMax {
-		return p, false, false
+	p.dcid, p.scid = c.prefixed(), c.prefixed()
+	if c.short || len(p.dcid) > connectionIDMax || len(p.scid) > connectionIDMax {
+		return p, false
 	}
-	kind := b[0] >> 4 & 3
-	isInitial = kind == v.initialType
-	if isInitial {
-		c.skip(c.number())
-	} else if kind == (v.initialType+3)&3 {
-		return p, false, false // Retry, which has no length
+	switch b[0] >> 4 & 3 {
+	case v.initialType:
+		p.kind = initialKind
+		c.skip(c.number()) // the token
+	case (v.initialType + 3) & 3:
+		p.kind, p.packet = retryKind, b
+		return p, true
 	}
 	length := c.number()
 	p.number = c.at
 	if c.short || length > uint64(len(b)-c.at) {
-		return p, false, false
+		return p, false
 	}
 	end := c.at + int(length)
 	p.packet, p.rest = b[:end], b[end:]
-	return p, isInitial, true
+	return p, true
+}
+
+// retry takes the id that a server has the client begin anew with (RFC 9000
+// section 17.2.5). The keys of both sides' Initials follow from it, also where the
+// client's hello was whole before. A server that has sent an Initial sends none.
+func (q *QUIC) retry(p *longPacket) {
+	if q.client == nil || q.keys != nil || q.client.retried {
+		return
+	}
+	c := q.client
+	c.dcid, c.retried = bytes.Clone(p.scid), true
+	c.keys = nil
+	c.a.drop()
 }
 
 // initial reads a packet. Keys follow from the connection id of the client's
-// first one; after a Retry, from the one that the server chose.
-func (q *QUIC) initial(p *initial) {
+// first one; after a Retry, from the one that the server chose, which the client
+// uses where the Retry itself was not seen.
+func (q *QUIC) initial(p *longPacket) {
 	if q.tried++; q.tried > packetsTried {
 		q.end()
 		return
@@ -147,7 +174,7 @@ func (q *QUIC) initial(p *initial) {
 }
 
 // idFor is the connection id that a packet's keys follow from.
-func (q *QUIC) idFor(p *initial) []byte {
+func (q *QUIC) idFor(p *longPacket) []byte {
 	if q.client != nil {
 		return q.client.dcid
 	}
@@ -155,7 +182,7 @@ func (q *QUIC) idFor(p *initial) []byte {
 }
 
 // begin reads a packet under keys that are new.
-func (q *QUIC) begin(p *initial) {
+func (q *QUIC) begin(p *longPacket) {
 	side := clientSide
 	if q.client != nil {
 		side = serverSide

@@ -201,6 +201,47 @@ func TestTheServersHelloIsReadWithTheClientsID(t *testing.T) {
 	}
 }
 
+// exampleRetry is the packet of RFC 9001 appendix A.4. The client's id is exampleID,
+// the one that it is to begin anew with exampleRetryID.
+var (
+	exampleRetry   = unhex("ff000000010008f067a5502a4262b5746f6b656e04a265ba2eff4d829058fb3f0f2496ba")
+	exampleRetryID = unhex("f067a5502a4262b5")
+)
+
+func TestAfterARetryKeysFollowFromTheServersID(t *testing.T) {
+	n := len(exampleHello)
+	first := func(pieces ...piece) []byte { return seal(t, QUICv1, exampleID, 0, frames(exampleHello, pieces...)) }
+	again := seal(t, QUICv1, exampleRetryID, 1, frames(exampleHello, piece{0, n}))
+	answer := sealBy(t, serverSide, QUICv1, exampleRetryID, 0, frames(exampleAnswer, piece{0, len(exampleAnswer)}))
+	elsewhere := slices.Clone(exampleRetry)
+	elsewhere[7] ^= 1 // in the id that it tells
+	type step struct {
+		fromServer bool
+		datagram   []byte
+	}
+	for name, steps := range map[string][]step{
+		"the hello was whole before":      {{false, first(piece{0, n})}, {true, exampleRetry}, {false, again}, {true, answer}},
+		"the hello was in pieces":         {{false, first(piece{0, 50})}, {true, exampleRetry}, {false, again}, {true, answer}},
+		"the second hello is not sampled": {{false, first(piece{0, n})}, {true, exampleRetry}, {true, answer}},
+		"a second Retry is none":          {{false, first(piece{0, n})}, {true, exampleRetry}, {true, elsewhere}, {true, answer}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var client, server QUIC
+			server.Server(&client)
+			for _, s := range steps {
+				if s.fromServer {
+					server.Datagram(s.datagram)
+				} else {
+					client.Datagram(s.datagram)
+				}
+			}
+			if !bytes.Equal(client.Message(), exampleHello) || !bytes.Equal(server.Message(), exampleAnswer) {
+				t.Errorf("client %x, server %x", client.Message(), server.Message())
+			}
+		})
+	}
+}
+
 func TestWhatIsNoInitialIsLeftAlone(t *testing.T) {
 	n := len(exampleHello)
 	whole := seal(t, QUICv1, exampleID, 0, frames(exampleHello, piece{0, n}))

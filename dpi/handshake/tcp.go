@@ -9,10 +9,17 @@ const (
 	recordMax = 1<<14 + 2048
 )
 
-// A Stream reads the first handshake message off one direction of a TCP
-// connection. Without Begin the segment that comes first is taken for the
-// beginning.
+// A Framing finds the first message in the octets at the beginning of a stream; nil
+// where it is not there, and more says whether it may be when more octets are.
+type Framing func(b []byte) (message []byte, more bool)
+
+// A Stream reads the first message off one direction of a TCP connection. Without
+// Begin the segment that comes first is taken for the beginning.
 type Stream struct {
+	// Framing is how messages are told apart; nil is that of handshake messages in
+	// TLS records.
+	Framing Framing
+
 	a       assembler
 	base    uint32 // sequence number of the first octet
 	started bool
@@ -48,19 +55,31 @@ func (s *Stream) Add(sequence uint32, payload []byte) {
 }
 
 func (s *Stream) read() {
-	b := s.a.prefix()
-	message, state := recordMessage(b)
+	b, framing := s.a.prefix(), s.Framing
+	if framing == nil {
+		framing = inRecords
+	}
+	message, more := framing(b)
 	switch {
-	case state == whole:
+	case message != nil:
 		s.message = append([]byte(nil), message...)
 		s.end()
-	case state == impossible || len(b) >= HelloMax:
+	case !more || len(b) >= HelloMax:
 		s.end()
 	}
 }
 
-// Message is the first handshake message with its header, or nil.
+// inRecords is the Framing of TLS.
+func inRecords(b []byte) (message []byte, more bool) {
+	message, state := recordMessage(b)
+	return message, state == partial
+}
+
+// Message is the first message with its header, or nil.
 func (s *Stream) Message() []byte { return s.message }
+
+// Begun is what has come of a message that is not whole, from its beginning on.
+func (s *Stream) Begun() []byte { return s.a.prefix() }
 
 // Done tells that there is no more to be read, or nothing was.
 func (s *Stream) Done() bool { return s.ended }

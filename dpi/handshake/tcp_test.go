@@ -104,23 +104,79 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
-func TestADTLSHello(t *testing.T) {
+// dtlsBody is the example's hello as DTLS has it, with a cookie of n octets.
+func dtlsBody(n int) []byte {
 	tls := clientHello(&chrome, false)
 	body := append([]byte(nil), tls[4:4+2+32+1]...)
 	body[0], body[1] = 0xfe, 0xfd
-	body = append(body, 0) // no cookie
-	body = append(body, tls[4+2+32+1:]...)
-	n := len(body)
-	b := []byte{recordHandshake, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, byte((n + 12) >> 8), byte(n + 12)}
-	b = append(b, 1, 0, byte(n>>8), byte(n), 0, 0, 0, 0, 0, 0, byte(n>>8), byte(n))
-	b = append(b, body...)
-	h := DTLSClientHello(b)
-	if h == nil || h.ServerName != chrome.ServerName || h.Version != 0xfefd {
-		t.Fatalf("%+v", h)
+	body = append(append(body, byte(n)), make([]byte, n)...)
+	return append(body, tls[4+2+32+1:]...)
+}
+
+// dtlsRecord is a record of fragments of a hello, of a sequence number.
+func dtlsRecord(sequence byte, body []byte, pieces ...piece) []byte {
+	var record []byte
+	for _, p := range pieces {
+		record = append(record, KindClientHello, 0, byte(len(body)>>8), byte(len(body)), 0, sequence, 0, byte(p.from>>8), byte(p.from), 0,
+			byte((p.to-p.from)>>8), byte(p.to-p.from))
+		record = append(record, body[p.from:p.to]...)
 	}
-	for i := range b {
-		if DTLSClientHello(b[:i]) != nil {
-			t.Fatalf("%d of %d octets are taken for a hello", i, len(b))
+	header := []byte{recordHandshake, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0}
+	return append(binary.BigEndian.AppendUint16(header, uint16(len(record))), record...)
+}
+
+func TestADTLSHelloIsPutTogetherFromFragments(t *testing.T) {
+	body := dtlsBody(0)
+	n := len(body)
+	again := dtlsBody(20)
+	// Another message, as of a server's flight, before the hello in its record.
+	other := dtlsRecord(0, body, piece{0, n})
+	other = append(append(other[:13:13], 3, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 9, 9), other[13:]...)
+	binary.BigEndian.PutUint16(other[11:], uint16(len(other)-13))
+	for name, datagrams := range map[string][][]byte{
+		"whole":                      {dtlsRecord(0, body, piece{0, n})},
+		"two datagrams":              {dtlsRecord(0, body, piece{0, 100}), dtlsRecord(0, body, piece{100, n})},
+		"the last first":             {dtlsRecord(0, body, piece{100, n}), dtlsRecord(0, body, piece{0, 100})},
+		"two in a record":            {dtlsRecord(0, body, piece{0, 100}, piece{100, n})},
+		"two records in a datagram":  {append(dtlsRecord(0, body, piece{0, 100}), dtlsRecord(0, body, piece{100, n})...)},
+		"overlapping":                {dtlsRecord(0, body, piece{0, 150}), dtlsRecord(0, body, piece{50, n})},
+		"begun anew with a cookie":   {dtlsRecord(0, body, piece{0, 100}), dtlsRecord(1, again, piece{0, 100}), dtlsRecord(1, again, piece{100, len(again)})},
+		"behind a message of others": {other},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d DTLS
+			for i, b := range datagrams {
+				if d.Done() {
+					t.Fatalf("done before datagram %d", i)
+				}
+				d.Datagram(b)
+			}
+			h, err := ParseClientHello(d.Message(), true)
+			if err != nil || h.ServerName != chrome.ServerName || h.Version != 0xfefd {
+				t.Fatalf("%+v, %v", h, err)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoDTLSHelloIsLeftAlone(t *testing.T) {
+	body := dtlsBody(0)
+	whole := dtlsRecord(0, body, piece{0, len(body)})
+	for i := range whole {
+		var d DTLS
+		if d.Datagram(whole[:i]); d.Message() != nil {
+			t.Fatalf("%d of %d octets are taken for a hello", i, len(whole))
 		}
+	}
+	encrypted := append([]byte(nil), whole...)
+	encrypted[4] = 1
+	var d DTLS
+	if d.Datagram(encrypted); d.Message() != nil || d.Size() != 0 {
+		t.Errorf("of a later epoch is read %x", d.Message())
+	}
+	long := append([]byte(nil), whole...)
+	long[14] = 0xff
+	if d.Datagram(long); !d.Done() || d.Size() != 0 {
+		t.Errorf("a hello of 16 MB is waited for: %d octets are held", d.Size())
 	}
 }

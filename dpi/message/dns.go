@@ -56,16 +56,35 @@ func ReadDNS(b []byte) (DNS, bool) {
 	return d, d.readAnswers(&p) || questions > 0
 }
 
-// ReadDNSOverTCP reads the first message of a stream (RFC 7766 section 8).
-func ReadDNSOverTCP(b []byte) (DNS, bool) {
-	if len(b) < 2 {
-		return DNS{}, false
+const (
+	// tcpHeader is a message's length, before it where messages come in a stream,
+	// and dnsHeader the least that a message is.
+	tcpHeader = 2
+	dnsHeader = 12
+	// overTCPMax is how much of a message in a stream is waited for: what is behind
+	// it are more answers than are kept.
+	overTCPMax = 8 << 10
+)
+
+// FrameDNS finds the first message of a stream (RFC 7766 section 8): nil where it is
+// not all there, and more says whether it may be when more of the stream is.
+func FrameDNS(b []byte) (message []byte, more bool) {
+	if len(b) < tcpHeader {
+		return nil, true
 	}
-	if n := int(binary.BigEndian.Uint16(b)); n < len(b)-2 {
-		b = b[:2+n]
+	n := int(binary.BigEndian.Uint16(b))
+	if n < dnsHeader {
+		return nil, false
 	}
-	return ReadDNS(b[2:])
+	end := tcpHeader + min(n, overTCPMax)
+	if len(b) < end {
+		return nil, true
+	}
+	return b[tcpHeader:end], false
 }
+
+// BegunDNS is what there is of a stream's first message, which is not whole.
+func BegunDNS(b []byte) []byte { return b[min(len(b), tcpHeader):] }
 
 // readAnswers reads what is there; a response that is cut keeps its first
 // answers. It returns false without any.

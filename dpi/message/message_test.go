@@ -56,7 +56,7 @@ func TestDNS(t *testing.T) {
 		if got, ok := ReadDNS(b); !ok || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", title, got, ok)
 		}
-		if got, ok := ReadDNSOverTCP(append([]byte{0, byte(len(b))}, b...)); !ok || !reflect.DeepEqual(got, c.want) {
+		if got, ok := overTCP(append([]byte{0, byte(len(b))}, b...)); !ok || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s over TCP: %+v, %v", title, got, ok)
 		}
 	}
@@ -70,6 +70,36 @@ func TestAnswersOfACutResponseAreKept(t *testing.T) {
 	d, ok := ReadDNS(b[:80])
 	if !ok || len(d.Answers) < 1 || len(d.Answers) >= len(response.Answers) || d.Answers[0] != "b.example" {
 		t.Errorf("%+v, %v", d, ok)
+	}
+}
+
+// overTCP reads the first message of a stream.
+func overTCP(b []byte) (DNS, bool) {
+	message, more := FrameDNS(b)
+	if message == nil && !more {
+		return DNS{}, false
+	}
+	if message == nil {
+		message = BegunDNS(b)
+	}
+	return ReadDNS(message)
+}
+
+func TestAMessageInAStreamIsWaitedFor(t *testing.T) {
+	b := build(t, &response)
+	stream := append([]byte{byte(len(b) >> 8), byte(len(b))}, b...)
+	stream = append(stream, "the next one"...)
+	for n := range stream {
+		message, more := FrameDNS(stream[:n])
+		if whole := n >= 2+len(b); whole != (message != nil) || whole == more {
+			t.Fatalf("%d octets: a message of %d, more %v", n, len(message), more)
+		}
+	}
+	if message, more := FrameDNS([]byte("\x00\x0b0123456789ab")); message != nil || more {
+		t.Errorf("what is too short for a message is taken for %q, more %v", message, more)
+	}
+	if message, _ := FrameDNS(append([]byte{0xff, 0xff}, make([]byte, overTCPMax)...)); len(message) != overTCPMax {
+		t.Errorf("of a message that is too long are read %d octets", len(message))
 	}
 }
 
@@ -128,7 +158,7 @@ func FuzzMessage(f *testing.F) {
 		if d, ok := ReadDNS(b); ok {
 			texts = append(append(texts, d.Query, d.Type, d.Code), d.Answers...)
 		}
-		if d, ok := ReadDNSOverTCP(b); ok {
+		if d, ok := overTCP(b); ok {
 			texts = append(texts, d.Query)
 		}
 		if s, ok := ReadSTUN(b); ok {

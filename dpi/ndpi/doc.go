@@ -3,9 +3,9 @@
 // runs in weir's DPI process only (package worker), since it is C on bytes that
 // strangers wrote.
 //
-// The C shim is in three files over shim.h: module.c (the library and its
-// modules), flow.c (a flow under inspection) and details.c (what is kept of it
-// beside the label). What differs between releases of the library is in
+// The C shim is in four files over shim.h: module.c (the library and its
+// modules), flow.c (a flow under inspection), details.c (what is kept of it
+// beside the label) and memory.c (how much it holds). What differs between releases of the library is in
 // release.h, chosen by the version in the library's header.
 //
 // Without cgo, or with the build tag nodpi, the package builds but is not
@@ -25,6 +25,8 @@ const (
 	Rejected
 	// Memory: there is none for the flow.
 	Memory
+	// Crowded: the library holds more than Bound said.
+	Crowded
 )
 
 // Done tells whether further packets are of no use.

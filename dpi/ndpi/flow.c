@@ -50,7 +50,7 @@ static void flow_give_back(struct weir_ndpi *m, struct weir_ndpi_flow *f)
 	memset(flow, 0, sizeof(*flow));
 	memset(f, 0, sizeof(*f));
 	f->flow = flow;
-	if (m->spare_count >= SPARE_MAX) {
+	if (m->spare_count >= SPARE_MAX || weir_ndpi_memory() > m->memory_max / 16 * 15) {
 		weir_ndpi_flow_destroy(f);
 		return;
 	}
@@ -165,6 +165,8 @@ int weir_ndpi_feed(struct weir_ndpi *m, struct weir_ndpi_flow **flow, const uint
 		state |= WEIR_NDPI_KNOWN;
 	if (f->fed && extra_possible(m->module, f->flow, &f->found))
 		state |= WEIR_NDPI_EXTRA;
+	if (weir_ndpi_memory() > m->memory_max)
+		state |= WEIR_NDPI_CROWDED;
 	return state;
 }
 

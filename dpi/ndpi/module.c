@@ -72,6 +72,8 @@ struct weir_ndpi *weir_ndpi_open(const struct weir_ndpi_files *files, int *troub
 	*trouble = WEIR_NDPI_NO_MEMORY;
 	if (!m)
 		return NULL;
+	m->memory_max = UINT64_MAX;
+	weir_ndpi_count_memory();
 	m->module = module_init();
 	if (!m->module) {
 		free(m);
@@ -98,6 +100,11 @@ void weir_ndpi_close(struct weir_ndpi *m)
 	free(m);
 }
 
+void weir_ndpi_bound(struct weir_ndpi *m, uint64_t octets)
+{
+	m->memory_max = octets;
+}
+
 const char *weir_ndpi_breed_name(int breed)
 {
 	switch (breed) {
@@ -122,10 +129,11 @@ const char *weir_ndpi_breed_name(int breed)
 
 int weir_ndpi_protocol(struct weir_ndpi *m, int number, struct weir_ndpi_protocol *p)
 {
-	const char *name = ndpi_get_proto_by_id(m->module, number);
+	/* Of a number without a protocol it is the name of number 0. */
+	const char *name = ndpi_get_proto_name(m->module, number);
 
 	memset(p, 0, sizeof(*p));
-	if (!name || !*name)
+	if (!name || !*name || (number && !strcmp(name, ndpi_get_proto_name(m->module, NDPI_PROTOCOL_UNKNOWN))))
 		return 0;
 	COPY_TEXT(p->name, name);
 	COPY_TEXT(p->category, weir_ndpi_category_name(m, ndpi_get_proto_category(m->module, only_protocol(number))));

@@ -176,6 +176,15 @@ func (m *Module) Close() {
 	m.m, m.p, m.arena = nil, nil, nil
 }
 
+// Bound says from how many octets on flows are Crowded.
+func (m *Module) Bound(octets uint64) { C.weir_ndpi_bound(m.m, C.uint64_t(octets)) }
+
+// Memory is how many octets the library holds, of all modules of the process.
+func (m *Module) Memory() uint64 { return uint64(C.weir_ndpi_memory()) }
+
+// MemoryExact is Memory without what a count may have missed; it takes longer.
+func (m *Module) MemoryExact() uint64 { return uint64(C.weir_ndpi_memory_exact()) }
+
 // Feed shows nDPI a packet of the flow, from its IP header on, which had wire
 // octets before it was cut; *f is nil for the flow's first. A packet that is cut
 // is shown with the length it has; one that could lead nDPI astray is not shown,

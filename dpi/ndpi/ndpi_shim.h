@@ -17,6 +17,7 @@ enum weir_ndpi_state {
 	WEIR_NDPI_EXTRA = 2,    /* more packets could tell more about it */
 	WEIR_NDPI_REJECTED = 4, /* the packet was kept from nDPI */
 	WEIR_NDPI_MEMORY = 8,   /* no memory for the flow */
+	WEIR_NDPI_CROWDED = 16, /* the library holds more than it should */
 };
 
 /* Confidence in numbers of our own, since nDPI renumbers its own: those of 4.2,
@@ -30,6 +31,8 @@ enum weir_confidence {
 	WEIR_CONFIDENCE_PARTIAL = 5,
 	WEIR_CONFIDENCE_PARTIAL_CACHE = 6,
 	WEIR_CONFIDENCE_NBPF = 7,
+	WEIR_CONFIDENCE_AGGRESSIVE = 8,  /* since 4.8 */
+	WEIR_CONFIDENCE_CUSTOM_RULE = 9, /* since 4.10 */
 };
 
 /* The verdict over a flow. Strings end in 0 and are as nDPI holds them, not
@@ -107,6 +110,13 @@ int weir_ndpi_malicious_clients_are_ja4(void);
  * *trouble says why. Making and destroying modules must not run in parallel. */
 struct weir_ndpi *weir_ndpi_open(const struct weir_ndpi_files *files, int *trouble);
 void weir_ndpi_close(struct weir_ndpi *m);
+
+/* From how many octets on, held for all modules of the process, a flow's state says
+ * that it is crowded; and how many they are, as counted or exactly, which takes
+ * longer. */
+void weir_ndpi_bound(struct weir_ndpi *m, uint64_t octets);
+uint64_t weir_ndpi_memory(void);
+uint64_t weir_ndpi_memory_exact(void);
 
 /* Fills in the protocol of the number, returns 0 where there is none. Numbers
  * are below WEIR_NDPI_PROTOCOLS_MAX and mean nothing outside of this process. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What differs between releases of nDPI, 4.2 to 5.x, and nothing else. The rest
- * of the shim knows of one nDPI only. A development snapshot between two
- * releases (an odd minor number) is taken for the release after it. */
+ * of the shim knows of one nDPI only. A development snapshot between two releases
+ * has an odd minor number; where only 4.11 or 4.13 is asked for, the change was
+ * made in the course of it. */
 #ifndef WEIR_NDPI_RELEASE_H
 #define WEIR_NDPI_RELEASE_H
 
@@ -62,6 +63,9 @@ static inline int load_categories(module_t *module, const char *path)
 #endif
 }
 
+/* Since 5.0 all of the allocator is given at once. */
+#define ALLOCATOR_HAS_ALL NDPI_AT_LEAST(5, 0)
+
 /* Client fingerprints that are malicious: JA3, and in later releases JA4. The
  * change came some time after 4.12 and by 5.0: there, the library is asked. */
 #if NDPI_AT_LEAST(4, 12)
@@ -114,7 +118,7 @@ static inline ndpi_protocol give_up(module_t *module, struct ndpi_flow_struct *f
 #endif
 }
 
-/* The result's pair of protocols has been a structure of its own since 4.12. */
+/* The result's pair of protocols became a structure of its own before 4.12. */
 #if NDPI_AT_LEAST(4, 11)
 #define PAIR(p) ((p)->proto)
 #else
@@ -131,9 +135,16 @@ static inline uint16_t master_id(const ndpi_protocol *p)
 	return PAIR(p).master_protocol;
 }
 
+/* ndpi_protocol2name takes the whole result; some time after the pair became a
+ * structure it came to take that. The compiler knows which. */
+#define NAMED(p) \
+	_Generic(&ndpi_protocol2name, \
+		 char *(*)(module_t *, ndpi_protocol, char *, unsigned int): *(p), \
+		 default: PAIR(p))
+
 static inline void protocol_name(module_t *module, const ndpi_protocol *p, char *to, size_t size)
 {
-	ndpi_protocol2name(module, PAIR(p), to, size);
+	ndpi_protocol2name(module, NAMED(p), to, size);
 }
 
 /* The result for a flow of the one protocol. */
@@ -201,12 +212,21 @@ static inline uint8_t stable_confidence(const struct ndpi_flow_struct *flow)
 	case NDPI_CONFIDENCE_DPI_PARTIAL_CACHE:
 		return WEIR_CONFIDENCE_PARTIAL_CACHE;
 #endif
+#if NDPI_AT_LEAST(4, 8)
+	case NDPI_CONFIDENCE_DPI_AGGRESSIVE:
+		return WEIR_CONFIDENCE_AGGRESSIVE;
+#endif
+#if NDPI_AT_LEAST(4, 10)
+	case NDPI_CONFIDENCE_CUSTOM_RULE:
+		return WEIR_CONFIDENCE_CUSTOM_RULE;
+#endif
 	case NDPI_CONFIDENCE_DPI_CACHE:
 		return WEIR_CONFIDENCE_CACHE;
-	case NDPI_CONFIDENCE_UNKNOWN:
-		return WEIR_CONFIDENCE_UNKNOWN;
-	default: /* NDPI_CONFIDENCE_DPI, and finer kinds of it in newer releases */
+	case NDPI_CONFIDENCE_DPI:
 		return WEIR_CONFIDENCE_DPI;
+	case NDPI_CONFIDENCE_UNKNOWN:
+	default: /* one that a release since has added: what it means is not known here */
+		return WEIR_CONFIDENCE_UNKNOWN;
 	}
 }
 

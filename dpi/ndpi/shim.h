@@ -22,9 +22,13 @@ struct weir_ndpi {
 	module_t *module;
 	struct weir_ndpi_flow *spare;
 	uint32_t spare_count;
+	uint64_t memory_max; /* octets; see WEIR_NDPI_CROWDED */
 	uint64_t now_ms; /* nDPI's clock, which never runs backwards */
 	uint8_t bare[128]; /* a packet's headers, see weir_ndpi_bare */
 };
+
+/* Has what the library allocates counted, which must be before it allocates. */
+void weir_ndpi_count_memory(void);
 
 /* Frees a flow and what it points to. */
 void weir_ndpi_flow_destroy(struct weir_ndpi_flow *f);

@@ -39,6 +39,15 @@ func (*Module) Risks() []string { return nil }
 // Close does nothing.
 func (*Module) Close() {}
 
+// Bound does nothing.
+func (*Module) Bound(uint64) {}
+
+// Memory is 0.
+func (*Module) Memory() uint64 { return 0 }
+
+// MemoryExact is 0.
+func (*Module) MemoryExact() uint64 { return 0 }
+
 // Feed rejects every packet.
 func (*Module) Feed(*Flow, []byte, uint32, uint64) State { return Rejected }
 

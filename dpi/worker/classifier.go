@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"bytes"
+
 	"github.com/weirflow/weir/dpi/ndpi"
 	"github.com/weirflow/weir/userspace"
 )
@@ -12,6 +14,11 @@ const (
 	verdictsPerFlow  = 16
 	verdictOctetsMax = 256 << 20
 	verdictKept      = 512
+
+	// heldBase and heldFlow bound what nDPI holds: its tables and caches, and that
+	// much for each flow that may be under inspection, a few of which take far more.
+	heldBase = 64 << 20
+	heldFlow = 4 << 10
 )
 
 // A Classifier decides what nDPI is shown, and when it has seen enough. The
@@ -25,6 +32,7 @@ type Classifier struct {
 	maxLive     int
 	maxFinished int
 	maxOctets   int
+	maxMemory   uint64
 	octets      int // of the verdicts of finished flows
 
 	details bool
@@ -40,6 +48,7 @@ type Classifier struct {
 	learnt   userspace.L7Details
 	early    []byte // a verdict that is no end
 	label    []byte
+	noted    [][]byte // of beginnings that are told
 	counts   Ack
 }
 
@@ -67,12 +76,32 @@ func NewClassifier(m *ndpi.Module, h Hello) *Classifier {
 		maxLive:     int(h.MaxFlows),
 		maxFinished: int(h.MaxFlows) * verdictsPerFlow,
 		maxOctets:   verdictOctetsMax,
+		maxMemory:   heldBase + uint64(h.MaxFlows)*heldFlow,
 		flows:       make(map[FlowRef]*entry),
 	}
 	c.live.init()
 	c.finished.init()
 	c.readings.list.Init()
+	m.Bound(c.maxMemory)
 	return c
+}
+
+// Quarantine takes a sample that is not looked at, and ends its flow's inspection.
+func (c *Classifier) Quarantine(s *userspace.Sample) {
+	ref := FlowRef{s.FlowID, s.Part}
+	e := c.flows[ref]
+	if e == nil {
+		e = c.open(ref)
+	}
+	if e.done {
+		return
+	}
+	if e.flow != nil {
+		c.module.Finish(e.flow, &c.result, nil)
+		e.flow = nil
+	}
+	e.verdict = appendUnknown(e.verdict[:0], ReasonQuarantined)
+	c.finish(e)
 }
 
 // Sample takes a flow's next sample, and tells whether the flow needs no more
@@ -103,7 +132,7 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 	}
 	e.samples++
 	if c.labels {
-		e.begin.note(s)
+		c.note(e, s)
 	}
 	state := ndpi.Rejected
 	if !e.known {
@@ -120,10 +149,11 @@ func (c *Classifier) inspect(e *entry, s *userspace.Sample) (done bool) {
 		c.finish(e)
 		return true
 	case e.samples >= c.dissections:
-		c.judge(e)
+		c.decide(e)
 		if string(c.result.ApplicationName) != unknownName {
 			c.tell(e, e.verdict)
 		}
+		c.finish(e)
 		return false
 	case e.known && (e.reading == nil || !e.reading.wants()):
 		c.judge(e)
@@ -141,7 +171,26 @@ func (c *Classifier) show(e *entry, s *userspace.Sample) ndpi.State {
 	} else {
 		c.counts.Shown++
 	}
+	if state&ndpi.Crowded != 0 {
+		c.relieve(e)
+	}
 	return state
+}
+
+// relieve judges the flows that were fed least recently, but the one given, until
+// nDPI holds a sixteenth less than it may.
+func (c *Classifier) relieve(but *entry) {
+	if c.module.MemoryExact() <= c.maxMemory {
+		return
+	}
+	for c.module.Memory() > c.maxMemory-c.maxMemory/16 {
+		e := c.live.last()
+		if e == nil || e == but {
+			return
+		}
+		c.counts.Evicted++
+		c.judge(e)
+	}
 }
 
 // turns shows nDPI that packets without payload came before the sample. They are
@@ -176,7 +225,7 @@ func (c *Classifier) Close(ref FlowRef, b []byte) []byte {
 // Counts is what became of the samples so far.
 func (c *Classifier) Counts() Ack {
 	a := c.counts
-	a.Unread = c.readings.dropped
+	a.Unread, a.Memory = c.readings.dropped, c.module.Memory()
 	return a
 }
 
@@ -199,7 +248,7 @@ func (c *Classifier) open(ref FlowRef) *entry {
 	} else {
 		c.spare = e.next
 	}
-	*e = entry{ref: ref, begin: beginning{packets: e.begin.packets[:0]}, verdict: e.verdict[:0]}
+	*e = entry{ref: ref, verdict: e.verdict[:0]}
 	c.flows[ref] = e
 	c.live.push(e)
 	return e
@@ -207,6 +256,12 @@ func (c *Classifier) open(ref FlowRef) *entry {
 
 // judge ends the inspection of a flow and keeps the verdict.
 func (c *Classifier) judge(e *entry) {
+	c.decide(e)
+	c.finish(e)
+}
+
+// decide makes the verdict out of what is known.
+func (c *Classifier) decide(e *entry) {
 	switch {
 	case e.flow == nil:
 		e.verdict = appendUnknown(e.verdict[:0], ReasonNotSampled)
@@ -218,7 +273,6 @@ func (c *Classifier) judge(e *entry) {
 		e.verdict = appendResult(e.verdict[:0], &c.result)
 	}
 	e.flow = nil
-	c.finish(e)
 }
 
 // appendLearnt appends a result with its details. A server name that nDPI does
@@ -226,14 +280,24 @@ func (c *Classifier) judge(e *entry) {
 func (c *Classifier) appendLearnt(b []byte, e *entry) []byte {
 	d := c.gather(e)
 	if len(c.result.ServerName) == 0 {
-		c.result.ServerName = []byte(d.TLSServerName)
+		c.result.ServerName = hostName(d.TLSServerName)
 	}
 	return appendDetails(appendResult(b, &c.result), d)
+}
+
+// hostNameMax is how much of a host's name every release of nDPI keeps.
+const hostNameMax = 79
+
+// hostName is a name as nDPI keeps it: its end, in lower case.
+func hostName(name string) []byte {
+	b := bytes.ToLower([]byte(name))
+	return bytes.ToValidUTF8(b[max(0, len(b)-hostNameMax):], nil)
 }
 
 func (c *Classifier) finish(e *entry) {
 	c.live.remove(e)
 	e.done = true
+	c.forgetBeginning(e)
 	if e.reading != nil {
 		c.readings.giveBack(e.reading)
 		e.reading = nil

@@ -5,6 +5,7 @@ package worker
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/dpi/ndpi"
@@ -108,6 +109,59 @@ func TestH13VerdictsThatAreNotFetchedAreBounded(t *testing.T) {
 	}
 }
 
+// TestH13MemoryOfFlowsIsBounded has more flows than nDPI has memory for, each of
+// which takes some.
+func TestH13MemoryOfFlowsIsBounded(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 100000})
+	packet := append(toSSH(), "GET /"+strings.Repeat("a", 300)+" HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: x\r\n\r\n"...)
+	binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+	binary.BigEndian.PutUint16(packet[22:], 80)
+	before := c.module.Memory()
+	c.maxMemory = before + 1<<20
+	c.module.Bound(c.maxMemory)
+	const flows = 5000
+	for id := range uint64(flows) {
+		c.take(id, 0, packet)
+		if held := c.Counts().Memory; held > c.maxMemory+64<<10 {
+			t.Fatalf("at flow %d nDPI holds %d octets, %d are allowed", id, held, c.maxMemory)
+		}
+	}
+	if live := c.live.n; c.counts.Evicted == 0 || live < 100 || live+int(c.counts.Evicted) != flows {
+		t.Errorf("%d evicted, %d live", c.counts.Evicted, live)
+	}
+	for id := range uint64(flows) {
+		if l7 := c.verdict(t, id); l7.ApplicationName != "HTTP" {
+			t.Fatalf("flow %d: %+v", id, l7)
+		}
+	}
+	// 1,024 flows are kept for reuse.
+	if held := c.module.Memory(); before == 0 || held > before+1024*1500 {
+		t.Errorf("nDPI held %d octets before, and %d when all flows are gone", before, held)
+	}
+}
+
+func TestWhatALabelIsMadeOfIsGivenBack(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 1000, Labels: true})
+	for id := range uint64(100) {
+		c.take(id, 0, udp(40003, "zzzzzzzz"))
+	}
+	for id := range uint64(100) {
+		c.take(100+id, 0, udp(53, dnsQuery)) // told at once
+		if len(c.Label()) == 0 {
+			t.Fatal("it is not told")
+		}
+	}
+	if n := len(c.noted); n != 1 {
+		t.Errorf("100 labels took %d buffers", n)
+	}
+	for id := range uint64(100) {
+		c.verdict(t, id)
+	}
+	if n := len(c.noted); n != 101 {
+		t.Errorf("%d buffers came back of 101", n)
+	}
+}
+
 func TestVerdictsThatAreNotFetchedAreBoundedByOctets(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 1, MaxFlows: 1000})
 	c.maxOctets = 1000
@@ -155,6 +209,29 @@ func TestAfterARestartTheMiddleOfAFlowIsNotInspected(t *testing.T) {
 	}
 }
 
+func TestAFlowWithAQuarantinedSampleSaysSo(t *testing.T) {
+	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
+	c.take(1, 0, udp(53, dnsQuery))
+	for id := uint64(1); id <= 2; id++ {
+		c.Quarantine(&userspace.Sample{FlowID: id, Number: 1})
+		if c.take(id, 2, answer()) {
+			t.Errorf("flow %d goes on", id)
+		}
+		if l7 := c.verdict(t, id); l7.ApplicationName != "Unknown" || l7.Reason != ReasonQuarantined {
+			t.Errorf("flow %d: %+v", id, l7)
+		}
+	}
+	c.take(3, 0, udp(53, dnsQuery))
+	c.take(3, 1, answer())
+	c.Quarantine(&userspace.Sample{FlowID: 3, Number: 2})
+	if l7 := c.verdict(t, 3); l7.ApplicationName != "DNS" {
+		t.Errorf("a flow that had its verdict: %+v", l7)
+	}
+	if len(c.flows) != 0 {
+		t.Errorf("%d flows are left", len(c.flows))
+	}
+}
+
 func TestAFlowWithoutSamplesSaysSo(t *testing.T) {
 	c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10})
 	if l7 := c.verdict(t, 1); l7.ApplicationName != "Unknown" || l7.Reason != ReasonNotSampled {
@@ -174,6 +251,21 @@ func TestClassifyingAllocatesNothingPerFlow(t *testing.T) {
 	})
 	if n > 0 {
 		t.Errorf("%v allocations a flow", n)
+	}
+}
+
+// TestAHostsNameIsNDPIs holds the name that weir fills in against the one that
+// nDPI finds itself.
+func TestAHostsNameIsNDPIs(t *testing.T) {
+	for _, name := range []string{"WWW.Example.org", strings.Repeat("Label-of-16-oct.", 7) + "example"} {
+		c := newClassifier(t, Hello{Dissections: 20, MaxFlows: 10, Details: true})
+		packet := append(toSSH(), helloWith(name, 2)...)
+		binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)))
+		binary.BigEndian.PutUint16(packet[22:], 443)
+		c.take(1, 0, packet)
+		if l7 := c.verdict(t, 1); l7.RequestedServerName != string(hostName(name)) || l7.Details.TLSServerName != name {
+			t.Errorf("%s: %q, in full %q", name, l7.RequestedServerName, l7.Details.TLSServerName)
+		}
 	}
 }
 

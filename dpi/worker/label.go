@@ -24,7 +24,26 @@ type beginning struct {
 	announced           bool
 }
 
-// note notes a sample, for the flow's label.
+// note notes a sample of the flow. What it takes is given back when the label is told,
+// or will not be.
+func (c *Classifier) note(e *entry, s *userspace.Sample) {
+	if n := len(c.noted); e.begin.packets == nil && !e.begin.announced && n > 0 {
+		e.begin.packets, c.noted = c.noted[n-1], c.noted[:n-1]
+	}
+	e.begin.note(s)
+}
+
+// forgetBeginning gives back what a flow's label was made of.
+func (c *Classifier) forgetBeginning(e *entry) {
+	if e.begin.packets != nil {
+		c.noted = append(c.noted, e.begin.packets[:0])
+		e.begin.packets = nil
+	}
+	e.begin.announced = true
+}
+
+// note notes a sample, for the flow's label. The ends are those of the flow, whose
+// first sample may go against it: its beginning need not have been sampled.
 func (b *beginning) note(s *userspace.Sample) {
 	if b.announced {
 		return
@@ -32,6 +51,9 @@ func (b *beginning) note(s *userspace.Sample) {
 	if len(b.packets) == 0 {
 		seg, _ := splitPacket(s.Packet)
 		b.source, b.destination, b.protocol = seg.source, seg.destination, s.Protocol
+		if s.Reverse {
+			b.source, b.destination = seg.destination, seg.source
+		}
 	}
 	b.packets = binary.LittleEndian.AppendUint64(b.packets, s.TimeNs)
 	b.packets = binary.LittleEndian.AppendUint32(b.packets, s.WireLength)
@@ -104,6 +126,7 @@ func (c *Classifier) tell(e *entry, verdict []byte) {
 	}
 	e.begin.announced = true
 	c.label = appendLabel(c.label[:0], e.ref, &e.begin, verdict)
+	c.forgetBeginning(e)
 }
 
 // Label is the body of the Label frame that the last sample gave rise to, if it

@@ -9,6 +9,27 @@ import (
 	"github.com/weirflow/weir/userspace"
 )
 
+// The ends of a label are the flow's, also where its first sample goes the other
+// way, as when the first packet of all carries no payload.
+func TestALabelHasTheFlowsDirection(t *testing.T) {
+	for _, reverse := range []bool{false, true} {
+		var b beginning
+		b.note(&userspace.Sample{Reverse: reverse, Protocol: 17, Packet: udp(53, "payload")})
+		b.note(&userspace.Sample{Reverse: !reverse, Protocol: 17, Packet: udp(53, "payload")})
+		l, err := ParseLabel(appendLabel(nil, FlowRef{}, &b, appendUnknown(nil, "")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, destination := netip.MustParseAddrPort("192.0.2.1:40001"), netip.MustParseAddrPort("192.0.2.2:53")
+		if reverse {
+			source, destination = destination, source
+		}
+		if l.Source != source || l.Destination != destination {
+			t.Errorf("reverse %v: from %v to %v", reverse, l.Source, l.Destination)
+		}
+	}
+}
+
 func TestALabelComesBackAsItWas(t *testing.T) {
 	var b beginning
 	for i := range 3 {

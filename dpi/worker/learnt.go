@@ -1,10 +1,10 @@
 package worker
 
 import (
-	"bytes"
 	"crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,21 +56,29 @@ func (c *Classifier) fromReading(r *reading, d *userspace.L7Details) {
 		d.TLSCipher = either(d.TLSCipher, cipherName(h.Cipher))
 		d.TLSVersion = versionName(h.Version)
 	}
-	if r.client != nil && r.client.transport == handshake.OverQUIC || bytes.Contains(c.result.ApplicationName, []byte("QUIC")) {
+	if r.client != nil && r.client.transport == handshake.OverQUIC || c.isLabelled("QUIC") {
 		d.QUICVersion = quicVersionName(r.version)
 	}
-	if r.dnsPort || bytes.Contains(c.result.ApplicationName, []byte("DNS")) {
-		d.DNSQuery, d.DNSType, d.DNSCode, d.DNSAnswers = r.dns.Query, r.dns.Type, r.dns.Code, r.dns.Answers
+	if r.dnsPort || c.isLabelled("DNS", "MDNS", "LLMNR") {
+		dns := r.dnsSoFar()
+		d.DNSQuery, d.DNSType, d.DNSCode, d.DNSAnswers = dns.Query, dns.Type, dns.Code, dns.Answers
 	}
 	d.STUNSoftware, d.STUNRealm = r.stun.Software, r.stun.Realm
 	if r.stun.Mapped.IsValid() {
 		d.STUNMapped = r.stun.Mapped.String()
 	}
 	// Two bits tell RTP from other datagrams; a label of nDPI's must as well.
-	if r.hasRTP && bytes.Contains(c.result.ApplicationName, []byte("RTP")) {
+	if r.hasRTP && c.isLabelled("RTP", "SRTP") {
 		d.RTPPayloadType = strconv.Itoa(int(r.rtp.PayloadType))
 		d.RTPSource = fmt.Sprintf("%08x", r.rtp.SSRC)
 	}
+}
+
+// isLabelled tells whether nDPI's name for the flow, or for what it is in, is one
+// of the names: DNScrypt is no DNS.
+func (c *Classifier) isLabelled(names ...string) bool {
+	master, app, _ := strings.Cut(string(c.result.ApplicationName), ".")
+	return slices.Contains(names, master) || slices.Contains(names, app)
 }
 
 func (o *offer) tell(d *userspace.L7Details) {

@@ -17,7 +17,7 @@ const Command = "dpi-worker"
 const ConnFD = 3
 
 // FilesFD is the descriptor of the first of the user's files.
-const FilesFD = ConnFD + 1
+const FilesFD = WitnessFD + 1
 
 // Main is the DPI process: it serves the socket that it was started with until
 // that ends, and returns the exit code.
@@ -37,7 +37,11 @@ func Run(open Opener) int {
 		fmt.Fprintln(os.Stderr, "weir "+Command+": weir runs this command by itself; it is of no use by hand")
 		return 2
 	}
-	if err := Serve(conn, confined(open)); err != nil {
+	witness, err := openWitness()
+	if err == nil {
+		err = Serve(conn, witness, confined(open))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "weir "+Command+":", err)
 		return 1
 	}

@@ -30,7 +30,8 @@ const answerSamples = 8
 type reading struct {
 	streams [2]handshake.Stream // by direction
 	quic    [2]handshake.QUIC   // the client's, the server's
-	version uint32              // of the first QUIC long header
+	dtls    handshake.DTLS
+	version uint32 // of the first QUIC long header
 	client  *offer
 	server  *handshake.ServerHello
 	dns     message.DNS
@@ -97,20 +98,33 @@ func (r *reading) segment(s *segment, reverse bool) {
 	if s.flags&flagACK != 0 {
 		other.Begin(s.acknowledgement)
 	}
-	if s.has(portDNS) {
-		if d, ok := message.ReadDNSOverTCP(s.payload); ok {
-			r.dnsPort = true
-			r.learnDNS(&d)
-		}
-	}
 	if mine.Done() {
 		return
 	}
+	if s.has(portDNS) {
+		mine.Framing, r.dnsPort = message.FrameDNS, true
+	}
 	mine.Add(s.sequence, s.payload)
 	if m := mine.Message(); m != nil {
-		r.hello(m)
+		if mine.Framing != nil {
+			learnDNS(&r.dns, m)
+		} else {
+			r.hello(m)
+		}
 		mine.Drop()
 	}
+}
+
+// dnsSoFar is what DNS messages tell, those included that are not whole and may
+// never be: a response that is cut has its first answers.
+func (r *reading) dnsSoFar() message.DNS {
+	dns := r.dns
+	for i := range r.streams {
+		if s := &r.streams[i]; s.Framing != nil && !s.Done() {
+			learnDNS(&dns, message.BegunDNS(s.Begun()))
+		}
+	}
+	return dns
 }
 
 // hello reads the first message of a TCP stream. One that contradicts itself
@@ -128,14 +142,10 @@ func (r *reading) datagram(s *segment, reverse bool) {
 	switch {
 	case len(b) == 0:
 	case s.has(portDNS, portMDNS, portLLMNR):
-		if d, ok := message.ReadDNS(b); ok {
-			r.dnsPort = true
-			r.learnDNS(&d)
-		}
+		r.dnsPort = true
+		learnDNS(&r.dns, b)
 	case handshake.IsDTLS(b):
-		if h := handshake.DTLSClientHello(b); h != nil && r.client == nil {
-			r.client = offerOf(h, handshake.OverDTLS)
-		}
+		r.datagramDTLS(b)
 	case handshake.QUICVersion(b) != 0:
 		r.datagramQUIC(b, reverse)
 	default:
@@ -153,9 +163,19 @@ func (r *reading) datagramOfAnyPort(b []byte) {
 	if rtp, ok := message.ReadRTP(b); ok && !r.hasRTP {
 		r.rtp, r.hasRTP = rtp, true
 	}
-	if d, ok := message.ReadDNS(b); ok {
-		r.learnDNS(&d)
+	learnDNS(&r.dns, b)
+}
+
+func (r *reading) datagramDTLS(b []byte) {
+	r.dtls.Datagram(b)
+	m := r.dtls.Message()
+	if m == nil {
+		return
 	}
+	if h, err := handshake.ParseClientHello(m, true); err == nil && r.client == nil {
+		r.client = offerOf(h, handshake.OverDTLS)
+	}
+	r.dtls.Drop()
 }
 
 func (r *reading) datagramQUIC(b []byte, reverse bool) {
@@ -180,12 +200,16 @@ func (r *reading) datagramQUIC(b []byte, reverse bool) {
 	}
 }
 
-// learnDNS keeps what is asked for first, and the first response to it.
-func (r *reading) learnDNS(d *message.DNS) {
-	if r.dns.Query == "" {
-		r.dns = *d
-	} else if d.Response && !r.dns.Response && d.Query == r.dns.Query && d.Type == r.dns.Type {
-		r.dns = *d
+// learnDNS reads a message, and keeps what is asked for first and the first response
+// to it.
+func learnDNS(kept *message.DNS, b []byte) {
+	d, ok := message.ReadDNS(b)
+	switch {
+	case !ok:
+	case kept.Query == "":
+		*kept = d
+	case d.Response && !kept.Response && d.Query == kept.Query && d.Type == kept.Type:
+		*kept = d
 	}
 }
 
@@ -225,6 +249,9 @@ func (r *reading) size() (n int) {
 			n += r.quic[i].Size()
 		}
 	}
+	if !r.dtls.Done() {
+		n += r.dtls.Size()
+	}
 	return n
 }
 
@@ -234,6 +261,7 @@ func (r *reading) drop() {
 	r.streams[1].Drop()
 	r.quic[0].Drop()
 	r.quic[1].Drop()
+	r.dtls.Drop()
 }
 
 // readings are those that hold octets, the one fed last in front.

@@ -167,6 +167,41 @@ func TestAnAnswerIsWaitedForAFewSamples(t *testing.T) {
 	}
 }
 
+func TestDNSOverTCPIsPutTogether(t *testing.T) {
+	framed := func(message string) []byte {
+		return append([]byte{0, byte(len(message))}, message...)
+	}
+	for name, sizes := range map[string]int{"whole": 1000, "the length by itself": 2, "octet by octet": 1, "in pieces": 17} {
+		t.Run(name, func(t *testing.T) {
+			var r reading
+			for i, b := range [][]byte{framed(dnsQuery), framed(dnsAnswer)} {
+				for at := 0; at < len(b); at += sizes {
+					s := tcp(40000, 53, uint32(1+at), 1, flagACK, b[at:min(len(b), at+sizes)])
+					if i == 1 {
+						s = tcp(53, 40000, uint32(1+at), 1, flagACK, b[at:min(len(b), at+sizes)])
+					}
+					r.take(s, i == 1)
+					if last := at+sizes >= len(b); r.wants() == last {
+						t.Fatalf("message %d at %d: wants %v", i, at, r.wants())
+					}
+					r.dnsSoFar() // as an early label does: no half of a message is kept
+				}
+			}
+			if d := r.dnsSoFar(); d.Query != "a.example.org" || d.Code != "NOERROR" || len(d.Answers) != 1 || d.Answers[0] != "192.0.2.9" {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
+func TestOfDNSOverTCPThatIsCutTheBeginningIsRead(t *testing.T) {
+	var r reading
+	r.take(tcp(53, 40000, 1, 1, flagACK, append([]byte{1, 0}, dnsAnswer...)), true)
+	if d := r.dnsSoFar(); d.Query != "a.example.org" || len(d.Answers) != 1 {
+		t.Errorf("%+v", d)
+	}
+}
+
 // quicAnswer is the packet of RFC 9001 appendix A.3, which answers that of A.2.
 const quicAnswer = "cf000000010008f067a5502a4262b5004075c0d95a482cd0991cd25b0aac406a5816b6394100f37a1c69797554780bb38cc5a99f5ede4cf73c3ec2493a1839b3dbcba3f6" +
 	"ea46c5b7684df3548e7ddeb9c3bf9c73cc3f3bded74b562bfb19fb84022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee"

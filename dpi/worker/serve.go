@@ -12,6 +12,8 @@ import (
 // real one.
 type Inspector interface {
 	Sample(s *userspace.Sample) (done bool)
+	// Quarantine is Sample of one that is not to be looked at: the flow gets no label.
+	Quarantine(s *userspace.Sample)
 	// Label is the body of the Label frame that the last Sample gave rise to;
 	// empty if it did not.
 	Label() []byte
@@ -29,9 +31,10 @@ const (
 	writeOctets = 64 << 10
 )
 
-// Serve answers frames from conn until it ends, which is no error.
-func Serve(conn io.ReadWriter, open Opener) error {
-	s := session{conn: conn, in: make([]byte, readOctets), out: make([]byte, 0, 2*writeOctets)}
+// Serve answers frames from conn until it ends, which is no error. The witness, which
+// may be nil, is told of each sample.
+func Serve(conn io.ReadWriter, witness Witness, open Opener) error {
+	s := session{conn: conn, witness: witness, in: make([]byte, readOctets), out: make([]byte, 0, 2*writeOctets)}
 	if err := s.greet(open); err != nil {
 		return ended(err)
 	}
@@ -67,6 +70,8 @@ type session struct {
 	acked       uint64 // … and known to the other side
 	done        uint64
 	inspector   Inspector
+	witness     Witness
+	quarantine  []Digest
 	sample      userspace.Sample
 	payload     []byte
 }
@@ -122,6 +127,7 @@ func (s *session) welcome(open Opener, body []byte) error {
 	if err != nil {
 		return err
 	}
+	s.quarantine = h.Quarantine
 	i, release, openErr := open(h)
 	trouble := ""
 	if openErr != nil {
@@ -157,7 +163,7 @@ func (s *session) frame(kind Kind, body []byte) error {
 		if err := ParseSample(body, &s.sample); err != nil {
 			return err
 		}
-		done := s.inspector.Sample(&s.sample)
+		done := s.inspect()
 		if label := s.inspector.Label(); len(label) > 0 {
 			s.out = append(appendHeader(s.out, KindLabel, len(label)), label...)
 		}
@@ -177,6 +183,18 @@ func (s *session) frame(kind Kind, body []byte) error {
 	default:
 		return &ProtocolError{kind, "not one for this side"}
 	}
+}
+
+// inspect has the sample looked at, unless it is known to be fatal.
+func (s *session) inspect() (done bool) {
+	if s.isQuarantined(&s.sample) {
+		s.inspector.Quarantine(&s.sample)
+		return true
+	}
+	s.witness.hold(s.sample.Packet)
+	done = s.inspector.Sample(&s.sample)
+	s.witness.let()
+	return done
 }
 
 // answer sends what has been gathered, with an Ack that says how far it goes.

@@ -18,13 +18,15 @@ const (
 	// ReasonEngineCrashed: the DPI process ended, or was ended, while it had
 	// the flow.
 	ReasonEngineCrashed = "engine_crashed"
+	// ReasonQuarantined: the flow has a packet of which the DPI process died twice.
+	ReasonQuarantined = "quarantined"
 )
 
 // unknownName is nDPI's name for what it does not know.
 const unknownName = "Unknown"
 
 // confidenceMax is the highest of userspace.L7's numbers.
-const confidenceMax = 7
+const confidenceMax = 9
 
 // A verdict's payload follows the flow in a Verdict frame, and is kept in this
 // form from when a flow is done until it closes: guessed, confidence, then the

@@ -29,8 +29,8 @@ const (
 const (
 	headerLen = 4
 	flowLen   = 12
-	helloLen  = 9
-	ackLen    = 48
+	helloLen  = 9 // without the digests
+	ackLen    = 56
 	// sampleLen is a sample's body without its packet.
 	sampleLen = flowLen + 16
 	// PacketMax is the most octets of a packet that a sample carries.
@@ -68,6 +68,8 @@ type Hello struct {
 	Restarted bool
 	// Unconfined leaves the process the system calls and the memory that it has.
 	Unconfined bool
+	// Quarantine are the samples that are not to be looked at, at most QuarantineMax.
+	Quarantine []Digest
 }
 
 // An Ack tells how far the process came. All counts are since its start.
@@ -78,6 +80,7 @@ type Ack struct {
 	Evicted  uint64 // flows given up early, for the bound
 	Done     uint64 // Done frames sent
 	Unread   uint64 // hellos given up, for the bound on their octets
+	Memory   uint64 // octets that nDPI holds, no count
 }
 
 // A ProtocolError is a frame that cannot be.
@@ -132,15 +135,21 @@ func want(kind Kind, body []byte, n int) error {
 
 // AppendHello appends the frame to b.
 func AppendHello(b []byte, h Hello) []byte {
-	b = appendHeader(b, KindHello, helloLen)
+	quarantine := h.Quarantine[:min(len(h.Quarantine), QuarantineMax)]
+	b = appendHeader(b, KindHello, helloLen+len(quarantine)*len(Digest{}))
 	b = binary.LittleEndian.AppendUint16(b, Version)
 	b = append(b, h.Dissections, truth(h.Restarted)|truth(h.Details)<<1|truth(h.Labels)<<2|truth(h.Unconfined)<<3)
-	return append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
+	b = append(binary.LittleEndian.AppendUint32(b, h.MaxFlows), h.Files)
+	for _, digest := range quarantine {
+		b = append(b, digest[:]...)
+	}
+	return b
 }
 
 // ParseHello reads a Hello frame's body.
 func ParseHello(body []byte) (h Hello, err error) {
-	if err := want(KindHello, body, helloLen); err != nil {
+	digests := max(0, len(body)-helloLen) / len(Digest{})
+	if err := want(KindHello, body, helloLen+min(digests, QuarantineMax)*len(Digest{})); err != nil {
 		return h, err
 	}
 	if v := binary.LittleEndian.Uint16(body); v != Version {
@@ -150,6 +159,9 @@ func ParseHello(body []byte) (h Hello, err error) {
 		MaxFlows: binary.LittleEndian.Uint32(body[4:]), Files: body[8]}
 	if h.MaxFlows == 0 {
 		return h, &ProtocolError{KindHello, "a bound of 0 flows"}
+	}
+	for rest := body[helloLen:]; len(rest) > 0; rest = rest[len(Digest{}):] {
+		h.Quarantine = append(h.Quarantine, Digest(rest[:len(Digest{})]))
 	}
 	return h, nil
 }
@@ -237,7 +249,7 @@ func ParseFlowFrame(kind Kind, body []byte) (FlowRef, error) {
 // AppendAck appends the frame to b.
 func AppendAck(b []byte, a Ack) []byte {
 	b = appendHeader(b, KindAck, ackLen)
-	for _, v := range [...]uint64{a.Octets, a.Shown, a.Rejected, a.Evicted, a.Done, a.Unread} {
+	for _, v := range [...]uint64{a.Octets, a.Shown, a.Rejected, a.Evicted, a.Done, a.Unread, a.Memory} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
 	return b
@@ -248,7 +260,7 @@ func ParseAck(body []byte) (a Ack, err error) {
 	if err := want(KindAck, body, ackLen); err != nil {
 		return a, err
 	}
-	for i, v := range [...]*uint64{&a.Octets, &a.Shown, &a.Rejected, &a.Evicted, &a.Done, &a.Unread} {
+	for i, v := range [...]*uint64{&a.Octets, &a.Shown, &a.Rejected, &a.Evicted, &a.Done, &a.Unread, &a.Memory} {
 		*v = binary.LittleEndian.Uint64(body[8*i:])
 	}
 	return a, nil

@@ -17,9 +17,9 @@ var aSample = userspace.Sample{
 }
 
 func TestFramesComeBackAsTheyWere(t *testing.T) {
-	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true, Labels: true, Files: 5}
+	hello := Hello{Dissections: 20, MaxFlows: 65536, Restarted: true, Details: true, Labels: true, Files: 5, Quarantine: []Digest{{1}, {2}}}
 	ref := FlowRef{1 << 50, 3}
-	ack := Ack{1, 2, 3, 4, 5, 6}
+	ack := Ack{1, 2, 3, 4, 5, 6, 7}
 	var b []byte
 	b = AppendHello(b, hello)
 	b = AppendWelcome(b, "4.2.0", "trouble")
@@ -81,9 +81,9 @@ func TestAVerdictIsUTF8AndWhole(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string][]byte{
-		"guessed twice":   append([]byte{2}, payload[1:]...),
-		"confidence of 8": append([]byte{0, 8}, payload[2:]...),
-		"more than whole": append(bytes.Clone(payload), 0),
+		"guessed twice":    append([]byte{2}, payload[1:]...),
+		"confidence of 10": append([]byte{0, 10}, payload[2:]...),
+		"more than whole":  append(bytes.Clone(payload), 0),
 	} {
 		if _, err := ParseVerdict(bad); err == nil {
 			t.Errorf("%s is taken", name)
@@ -92,12 +92,14 @@ func TestAVerdictIsUTF8AndWhole(t *testing.T) {
 }
 
 // An echo is an Inspector that holds nothing.
-type echo struct{ samples, closes, ends int }
+type echo struct{ samples, quarantined, closes, ends int }
 
 func (e *echo) Sample(s *userspace.Sample) bool {
 	e.samples++
 	return s.Number == 3
 }
+
+func (e *echo) Quarantine(*userspace.Sample) { e.quarantined++ }
 
 func (e *echo) Close(_ FlowRef, b []byte) []byte {
 	e.closes++
@@ -125,7 +127,7 @@ func serve(t testing.TB, input []byte, n int) (*echo, []byte, error) {
 	t.Helper()
 	e := new(echo)
 	c := &trickle{in: bytes.NewReader(input), n: n}
-	err := Serve(c, func(Hello) (Inspector, string, error) { return e, "echo", nil })
+	err := Serve(c, nil, func(Hello) (Inspector, string, error) { return e, "echo", nil })
 	return e, c.out.Bytes(), err
 }
 

@@ -36,6 +36,9 @@ func (e *echo) Close(_ worker.FlowRef, b []byte) []byte {
 	return append(append(append(b, 0, 0, byte(len(name))), name...), 0, 0, 0, 0, 0, 0, 0)
 }
 
+// Quarantine does nothing: no sample kills it.
+func (e *echo) Quarantine(*userspace.Sample) {}
+
 func (e *echo) Label() []byte { return nil }
 
 func (e *echo) Counts() worker.Ack { return worker.Ack{Shown: e.shown} }

@@ -224,8 +224,10 @@ func security() []row {
 			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls"}},
 		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
 			"dpi TestH4CrashCostsLabelsNotFlows", "dpi TestH4HangIsEndedByTheWatchdog",
-			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows"},
-			missing: "a gigabyte allocated; a sample that kills twice is quarantined"},
+			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows",
+			"dpi TestH4AbortAndSpinCostLabelsNotFlows", "dpi TestH4SampleThatIsFatalTwiceIsQuarantined",
+			"dpi TestH4ProcessIsBackWithinASecond"},
+			missing: "a gigabyte allocated"},
 		{id: "H5", promise: "nDPI's process can do nothing else", tests: []string{
 			"dpi TestH5ProcessHasNoPrivileges", "dpi TestH5ProcessThatIsTakenOverCanDoNothing"}},
 		{id: "H6", promise: "pins are for their group only", tests: []string{
@@ -247,7 +249,8 @@ func security() []row {
 			"cmd/weir TestH12WhatDoesNotPrintIsEscaped", "cmd/weir TestH12NamesOfFilesAreEscaped",
 			"cmd/weir TestH12TheSameTroubleIsToldOnceAMinute", "cmd/weir TestH12FilesCannotFillTheLog"}},
 		{id: "H13", promise: "state for labels is bounded", tests: []string{
-			"dpi/worker TestH13FlowFedLeastRecentlyIsJudgedForTheBound", "dpi/worker TestH13VerdictsThatAreNotFetchedAreBounded"},
-			missing: "a load of 65,536 flows and more"},
+			"dpi/worker TestH13FlowFedLeastRecentlyIsJudgedForTheBound", "dpi/worker TestH13VerdictsThatAreNotFetchedAreBounded",
+			"dpi/worker TestH13MemoryOfFlowsIsBounded", "dpi TestH13WhatFlowsTakeIsGivenBack",
+			"dpi TestH13FloodOfFlowsCostsLabelsNotFlows"}},
 	}
 }

@@ -20,7 +20,7 @@ func l7Columns() []Column {
 			func(v *userspace.L7) string { return v.ApplicationCategoryName }),
 		{Field: Field{Name: "application_is_guessed", Type: "u8", Definition: "1 when nDPI guessed from ports and addresses"}, Uint: isGuessed},
 		{Field: Field{Name: "application_confidence", Type: "u8",
-			Definition: "0 unknown, 1 match by port, 2 match by IP, 3 DPI cache, 4 DPI, 5 partial DPI, 6 partial DPI from cache, 7 nBPF"},
+			Definition: "0 unknown, 1 match by port, 2 match by IP, 3 DPI cache, 4 DPI, 5 partial DPI, 6 partial DPI from cache, 7 nBPF, 8 aggressive DPI (nDPI 4.8), 9 rule of the user's (nDPI 4.10)"},
 			Uint: func(r *Row) uint64 { return uint64(verdict(r).ApplicationConfidence) }},
 		l7Text("requested_server_name", "TLS or QUIC SNI, HTTP Host, DNS query name, NetBIOS or DHCP host name", "",
 			func(v *userspace.L7) string { return v.RequestedServerName }),

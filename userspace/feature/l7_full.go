@@ -28,7 +28,7 @@ const (
 
 func l7FullColumns() []Column {
 	columns := []Column{
-		{Field: Field{Name: "l7_status", Type: "text", Definition: "why there is no label: not_sampled, evicted or engine_crashed; empty where classification worked", Learnt: itself},
+		{Field: Field{Name: "l7_status", Type: "text", Definition: "why there is no label: not_sampled, evicted, engine_crashed or quarantined; empty where classification worked", Learnt: itself},
 			Text: func(dst []byte, r *Row) []byte { return append(dst, verdict(r).Reason...) }},
 		learntNumber("l7_samples", "u8", "packets that classification looked at", itself, "", func(d *userspace.L7Details) uint32 { return d.Samples }),
 		learntText("application_breed", "nDPI's judgement of the application: Safe, Acceptable, Fun, Unsafe, Potentially Dangerous, Dangerous, Tracker/Ads, Unrated", since42, "",
