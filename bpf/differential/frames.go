@@ -13,7 +13,7 @@ import (
 func FrameOptions(link uint32, mode bpf.Accounting, noTunnels bool) bpftest.Options {
 	return bpftest.Options{
 		LinkType: link, Accounting: mode, NoTunnels: noTunnels, Statistics: true, TCPStatistics: true, IPStatistics: true,
-		Samples: 1, SampleOctets: 120, IdleNs: 1, MaxFlows: 2 * Batch, RingOctets: 8 << 20,
+		Samples: 1, SampleOctets: 120, IdleNs: 1, MaxFlows: 2 * Batch, RingOctets: 16 << 20,
 	}
 }
 

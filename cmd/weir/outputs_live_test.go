@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/csv"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,17 +26,30 @@ func ledgerTerm(t *testing.T, said, name string) (packets uint64) {
 	return packets
 }
 
-// packetsWritten adds up rows.
-func packetsWritten(t *testing.T, rows []map[string]string) (packets uint64) {
+// packetsWritten adds up the packets of flows in CSV. There may be millions.
+func packetsWritten(t *testing.T, content []byte) (packets uint64) {
 	t.Helper()
-	for _, row := range rows {
-		n, err := strconv.ParseUint(row["bidirectional_packets"], 10, 64)
+	rows := csv.NewReader(bytes.NewReader(content))
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if err != nil {
+		t.Fatalf("CSV without a header: %v", err)
+	}
+	column := slices.Index(header, "bidirectional_packets")
+	for {
+		row, err := rows.Read()
+		if err == io.EOF {
+			return packets
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.ParseUint(row[column], 10, 64)
 		if err != nil {
 			t.Fatal(err)
 		}
 		packets += n
 	}
-	return packets
 }
 
 // settled waits until a file does not grow any more.
@@ -82,22 +99,40 @@ func TestG1OutputGoesOnWhenSpaceReturns(t *testing.T) {
 	p.interrupt(t)
 	code, _, said := p.end(t)
 	closes(t, said)
-	rows := table(t, read(t, path))
+	rows, written := table(t, read(t, path)), packetsWritten(t, read(t, path))
 	late := 0
 	for _, row := range rows {
 		if row["bidirectional_packets"] == "3" {
 			late++
 		}
 	}
-	refused := ledgerTerm(t, said, "not sent: csv:"+path)
+	slow, _ := notSent(said)
+	refused := slow + ledgerTerm(t, said, "not sent: csv:"+path)
 	if full == 0 || full >= before || late != after {
 		t.Errorf("%d of %d flows are written until the disk is full, %d of %d after that", full, before, late, after)
 	}
-	if code != exitLoss || refused == 0 || packetsWritten(t, rows)+refused != s.sent.Load() {
-		t.Errorf("exit code %d; %d packets are written and %d not, of %d: %s", code, packetsWritten(t, rows), refused, s.sent.Load(), said)
+	if code != exitLoss || refused == 0 || written+refused != s.sent.Load() {
+		t.Errorf("exit code %d; %d packets are written and %d not, of %d: %s", code, written, refused, s.sent.Load(), said)
 	}
 	t.Logf("measured: of %d flows %d fit on the disk; with space again all %d that came then, %d packets not written and counted, whole records only, residual 0",
 		before, full, late, refused)
+}
+
+// take reads what a process writes, 80 KB a second while it is to be slow, until it is
+// stopped.
+func take(from io.Reader, slow *atomic.Bool, stop <-chan struct{}) (all []byte) {
+	for chunk := make([]byte, 4096); ; {
+		select {
+		case <-stop:
+			return all
+		default:
+		}
+		n, _ := from.Read(chunk)
+		all = append(all, chunk[:n]...)
+		if slow.Load() {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
 }
 
 // A reader takes far less than there is: memory stays as it is, every frame is
@@ -106,40 +141,30 @@ func TestG2SlowReaderCostsNoMemoryAndNoFrameUncounted(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "-o", "csv:-", "--dissections", "0", "--idle-timeout", "100ms", "--max-flows", "20000")
 	s := w.sender(t)
-	slow, stop, out := make(chan []byte), make(chan struct{}), []byte(nil)
-	go func() {
-		var all []byte
-		for chunk := make([]byte, 4096); ; {
-			select {
-			case <-stop:
-				slow <- all
-				return
-			case <-time.After(50 * time.Millisecond):
-				n, _ := io.ReadFull(p.out, chunk)
-				all = append(all, chunk[:n]...)
-			}
-		}
-	}()
-	s.warmUp(p.Process.Pid)
+	var slow atomic.Bool
+	stop, taken := make(chan struct{}), make(chan []byte)
+	go func() { taken <- take(p.out, &slow, stop) }()
+	s.warmUp(p.Process.Pid) // to the bounds, while all that comes is taken
+	slow.Store(true)
 	warm, _ := used(t, p.Process.Pid)
 	length, sent := soak(2*time.Second, 30*time.Second), s.sent.Load()
 	s.flood(length)
 	end, _ := used(t, p.Process.Pid)
 	offered := float64(s.sent.Load()-sent) * 200 / length.Seconds()
 	close(stop)
-	out = <-slow
+	out := <-taken
 	p.interrupt(t)
 	code, rest, said := p.end(t)
 	closes(t, said)
-	rows := table(t, append(out, rest...))
+	written := packetsWritten(t, append(out, rest...))
 	refused, _ := notSent(said)
 	lost := ledgerTerm(t, said, "lost") + refused
 	if end > warm+warm/10 {
 		t.Errorf("%d KiB resident, %d when it had warmed up", end, warm)
 	}
-	if code != exitLoss || lost == 0 || packetsWritten(t, rows)+lost != s.sent.Load() || ledgerTerm(t, said, "metered") != s.sent.Load() {
-		t.Errorf("exit code %d; %d packets are written and %d lost, of %d: %s", code, packetsWritten(t, rows), lost, s.sent.Load(), said)
+	if code != exitLoss || lost == 0 || written+lost != s.sent.Load() || ledgerTerm(t, said, "metered") != s.sent.Load() {
+		t.Errorf("exit code %d; %d packets are written and %d lost, of %d: %s", code, written, lost, s.sent.Load(), said)
 	}
 	t.Logf("measured: a reader at some %.1f %% of the rate: %d MiB resident when warmed up, %d at the end; %d frames observed, %d in flows, %d lost and counted, residual 0",
-		100*4096*20/offered, warm>>10, end>>10, s.sent.Load(), packetsWritten(t, rows), lost)
+		100*4096*20/offered, warm>>10, end>>10, s.sent.Load(), written, lost)
 }
