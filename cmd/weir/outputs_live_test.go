@@ -144,8 +144,8 @@ func TestG2SlowReaderCostsNoMemoryAndNoFrameUncounted(t *testing.T) {
 	var slow atomic.Bool
 	stop, taken := make(chan struct{}), make(chan []byte)
 	go func() { taken <- take(p.out, &slow, stop) }()
-	s.warmUp(p.Process.Pid) // to the bounds, while all that comes is taken
 	slow.Store(true)
+	s.warmUp(p.Process.Pid) // to the bounds, the queue's included
 	warm, _ := used(t, p.Process.Pid)
 	length, sent := soak(2*time.Second, 30*time.Second), s.sent.Load()
 	s.flood(length)
