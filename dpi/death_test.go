@@ -52,11 +52,12 @@ func TestH4HangIsEndedByTheWatchdog(t *testing.T) {
 	}
 }
 
-// TestH4AbortAndSpinCostLabelsNotFlows has the process abort, and compute for 10 s.
-func TestH4AbortAndSpinCostLabelsNotFlows(t *testing.T) {
-	for name, packet := range map[string][]byte{"abort": abortPacket, "10 s of work": spinPacket} {
+// TestH4AbortSpinAndAGigabyteCostLabelsNotFlows has the process abort, compute for
+// 10 s, and take a gigabyte of memory.
+func TestH4AbortSpinAndAGigabyteCostLabelsNotFlows(t *testing.T) {
+	for name, packet := range map[string][]byte{"abort": abortPacket, "10 s of work": spinPacket, "a gigabyte": growPacket} {
 		t.Run(name, func(t *testing.T) {
-			w, _, src := startScript(t, dpi.Options{Timeout: time.Second, Queue: 64}, 5000, func(items []item) {
+			w, _, src := startScript(t, dpi.Options{Timeout: time.Second, Queue: 64, MaxFlows: 1000}, 5000, func(items []item) {
 				items[2499].samples[1] = packet
 			})
 			o := drain(t, src)
