@@ -23,6 +23,7 @@ var (
 	abortPacket = []byte("abort")
 	hangPacket  = []byte("hang")
 	spinPacket  = []byte("spin")
+	growPacket  = []byte("grow")
 	donePacket  = []byte("done")
 	labelPacket = []byte("label")
 )
@@ -52,6 +53,7 @@ type fake struct {
 	label []byte
 	lie   uint64
 	sleep time.Duration
+	grown []byte
 }
 
 func openFake(worker.Hello) (worker.Inspector, string, error) {
@@ -90,6 +92,8 @@ func (f *fake) Sample(s *userspace.Sample) bool {
 	case bytes.Equal(s.Packet, spinPacket):
 		for began := time.Now(); time.Since(began) < 10*time.Second; {
 		}
+	case bytes.Equal(s.Packet, growPacket):
+		f.grown = bytes.Repeat([]byte{1}, 1<<30)
 	case bytes.Equal(s.Packet, hangPacket):
 		time.Sleep(time.Hour)
 	}

@@ -218,6 +218,9 @@ func (w *Worker) launch(ctx context.Context, level confinement) error {
 		return err
 	case <-ctx.Done():
 		w.once.Do(func() { close(w.closed) })
+		if err := <-started; err == nil {
+			<-w.ended
+		}
 		return fmt.Errorf("start DPI: %w", ctx.Err())
 	}
 }
