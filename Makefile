@@ -25,7 +25,6 @@ endif
 AS_ROOT = $(if $(filter 0,$(shell id -u)),,-exec "sudo -E env PATH=$(dir $(GO)):$(PATH)")
 TIMEOUT ?= 10m
 T ?= 30s
-BPF_T ?= $(T)
 N ?= 1000000
 CAPTURES ?= ../shared/captures
 
@@ -87,14 +86,14 @@ test-vm: setup ## Run the BPF tests on Linux 6.1 in qemu (KERNEL=IMAGE: on anoth
 fuzz: setup ## Fuzz every target, each for T=30s
 	@git grep -hoE '^func Fuzz\w+' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
 	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | while IFS=: read -r file target; do \
-		as_root=(); time=$(T); [[ $$file != bpf/* ]] || { as_root=($(AS_ROOT)); time=$(BPF_T); }; \
-		echo "fuzz $${target#func } in $$(dirname $$file) for $$time"; \
-		$(GO) test "$${as_root[@]}" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $$time "./$$(dirname $$file)" </dev/null; \
+		as_root=(); [[ $$file != bpf/* ]] || as_root=($(AS_ROOT)); \
+		echo "fuzz $${target#func } in $$(dirname $$file) for $(T)"; \
+		$(GO) test "$${as_root[@]}" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "./$$(dirname $$file)" </dev/null; \
 	done
 
 .PHONY: shortfuzz
 shortfuzz: checks
-	@$(MAKE) --no-print-directory fuzz T=5s BPF_T=30s
+	@$(MAKE) --no-print-directory fuzz T=30s
 
 parsediff: setup ## Compare the decoders of kernel and Go on N=1000000 mutated frames
 	$(GO) build -o bin/parsediff ./tools/parsediff
