@@ -62,7 +62,8 @@ func parseRequest(line []byte) (r controlRequest, err error) {
 type control struct {
 	listener *net.UnixListener
 	path     string
-	file     os.FileInfo // of the socket
+	file     os.FileInfo // of the socket, for who removes it
+	place    *os.File    // the socket where it is bound, for its group: who answers may not be able to reach it
 	uid      uint32      // that may ask, beside root
 	answer   func() *statusReport
 	slots    chan struct{}
@@ -93,10 +94,14 @@ func listenControl(path string) (c *control, err error) {
 		c.file, err = os.Stat(aside)
 	}
 	if err == nil {
+		c.place, err = os.OpenFile(aside, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	}
+	if err == nil {
 		err = os.Rename(aside, path)
 	}
 	if err != nil {
 		_ = l.Close()
+		_ = c.place.Close() // which may be nil
 		return nil, errors.Join(err, os.Remove(aside))
 	}
 	return c, nil
@@ -105,6 +110,7 @@ func listenControl(path string) (c *control, err error) {
 // takeControl serves a socket that another process has made, and removes.
 func takeControl(fd int, path string, uid uint32) (*control, error) {
 	unix.CloseOnExec(fd)
+	unix.CloseOnExec(fd + 1)
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	l, err := net.FileListener(f)
@@ -116,9 +122,8 @@ func takeControl(fd int, path string, uid uint32) (*control, error) {
 		return nil, fmt.Errorf("take over the control socket %s: it is another socket: %w", path, errors.Join(errors.ErrUnsupported, l.Close()))
 	}
 	unixListener.SetUnlinkOnClose(false)
-	c := &control{listener: unixListener, path: path, uid: uid, handed: true, slots: make(chan struct{}, controlConnections)}
-	c.file, _ = os.Stat(path) // where it may not look, no group may ask
-	return c, nil
+	return &control{listener: unixListener, path: path, place: os.NewFile(uintptr(fd+1), path), uid: uid, handed: true,
+		slots: make(chan struct{}, controlConnections)}, nil
 }
 
 // checkControlPath says whether something is at path that must stay.
@@ -200,12 +205,8 @@ func allowed(peer *unix.Ucred, groups []uint32, uid uint32, gid int) bool {
 
 // group is the one that the socket is of, -1 if it is there no more.
 func (c *control) group() int {
-	info, err := os.Lstat(c.path)
-	if err != nil || !os.SameFile(info, c.file) {
-		return -1
-	}
 	var s unix.Stat_t
-	if unix.Lstat(c.path, &s) != nil {
+	if unix.Fstat(int(c.place.Fd()), &s) != nil || s.Nlink == 0 {
 		return -1
 	}
 	return int(s.Gid)
@@ -240,6 +241,7 @@ func (c *control) close() error {
 	c.closed = true
 	err := c.listener.Close()
 	c.serving.Wait()
+	err = errors.Join(err, c.place.Close())
 	if c.handed {
 		return err
 	}

@@ -135,7 +135,7 @@ func (p *parent) start(c *sandbox.Confinement) error {
 			return fmt.Errorf("start the consumer: hand over the control socket: %w", err)
 		}
 		defer listener.Close()
-		p.consumer.ExtraFiles = append(p.consumer.ExtraFiles, listener)
+		p.consumer.ExtraFiles = append(p.consumer.ExtraFiles, listener, p.control.place)
 	}
 	p.consumer.Stdout, p.consumer.Stderr = p.env.stdout, p.env.stderr
 	p.consumer.Env = consumerEnvironment()
