@@ -24,6 +24,8 @@ import (
 
 const (
 	controlMode = 0o660
+	// controlPathMax is what a struct sockaddr_un holds, without its end.
+	controlPathMax = 107
 	// controlOctets bounds a request.
 	controlOctets = 4 << 10
 	// controlAnswerOctets bounds what a client takes: every interface and output in
@@ -84,6 +86,9 @@ func listenControl(path string) (c *control, err error) {
 		return nil, err
 	}
 	aside := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if len(aside) > controlPathMax {
+		return nil, fmt.Errorf("with a process's number behind it, it is longer than the %d octets that a socket's path may have: choose a shorter one", controlPathMax)
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
 	if err != nil {
 		return nil, err

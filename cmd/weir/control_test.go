@@ -166,6 +166,9 @@ func TestTheControlSocketReplacesNothingThatIsInUse(t *testing.T) {
 	if _, err := listenControl(file); err == nil || !strings.Contains(err.Error(), "something else is there") {
 		t.Errorf("error %v", err)
 	}
+	if _, err := listenControl("/tmp/" + strings.Repeat("x", controlPathMax-5)); err == nil || !strings.Contains(err.Error(), "choose a shorter one") {
+		t.Errorf("a path that is too long: error %v", err)
+	}
 	left := filepath.Join(t.TempDir(), "left")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
 	if err != nil {
