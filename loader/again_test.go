@@ -94,6 +94,19 @@ func TestWhatAKilledUpgradeLeftIsRemoved(t *testing.T) {
 	}
 }
 
+// As if it had been killed between that and the meter's description.
+func TestCountersAreNotComparedAfterAKillAtAnInterfacesReturn(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	_ = attach(t, o, nearName).Close()
+	changeAbout(t, o.Pin, func(d *loader.About) { d.Points[0].Ifindex += 1000 })
+	a := attach(t, o, nearName)
+	nowAttached(t, a)
+	if _, _, err := a.Counters(); err == nil {
+		t.Error("the interface's counters are compared over its absence")
+	}
+}
+
 // pinAgain pins what is pinned at path a second time: an object that was loaded by
 // its pin would move.
 func pinAgain(t *testing.T, path, again string) error {

@@ -192,6 +192,11 @@ func (a *Attachment) locate() (gone []int, err error) {
 		case err != nil:
 			return nil, a.pin.explain(a.linkNames[i].Pin, err)
 		case index != 0:
+			// A process that put a link to the returned interface into its place may
+			// have been killed before it said so.
+			if points[point].Ifindex != index {
+				a.pin.about.Gone++
+			}
 			points[point].Ifindex = index
 		case !slices.Contains(gone, point):
 			gone = append(gone, point)

@@ -56,14 +56,19 @@ func Lock(path string) (*os.File, error) {
 // has been killed.
 const endingTime = time.Second
 
-// lockFile locks f, or returns EWOULDBLOCK at once where whoever has the lock lives.
+// lookingTime is how long a process may have the lock that only looks whether it can be had.
+const lookingTime = 100 * time.Millisecond
+
+// lockFile locks f, or returns EWOULDBLOCK where whoever has the lock lives and is
+// not just looking.
 func lockFile(f *os.File) error {
-	for deadline := time.Now().Add(endingTime); ; time.Sleep(5 * time.Millisecond) {
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+		waited := time.Since(begun)
+		if !errors.Is(err, unix.EWOULDBLOCK) || waited > endingTime {
 			return err
 		}
-		if pid := lockHolder(f); pid != 0 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		if pid := lockHolder(f); waited > lookingTime && pid != 0 && !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,21 @@ func TestADirectoryIsLockedByOneAtATime(t *testing.T) {
 	} else {
 		_ = again.Close()
 	}
+}
+
+// As weir status does, beside which a reader may start.
+func TestWhoOnlyLooksKeepsNobodyOut(t *testing.T) {
+	dir := t.TempDir()
+	look, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(lookingTime/5, func() { _ = look.Close() })
+	lock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = lock.Close()
 }
 
 func TestADirectoryThatWasMovedAwayIsNotLocked(t *testing.T) {

@@ -45,7 +45,7 @@ func attachCommand(env *environment) *cli.Command {
 			"Needs root, or CAP_BPF and CAP_NET_ADMIN; with CAP_PERFMON a packet costs half.",
 		Flags: slices.Concat(s.flags(), a.flags(s), s.sandboxFlags(), []cli.Flag{pinFlag(s,
 			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to"),
-			&cli.GenericFlag{Name: "pin-group", Value: &s.pinGroup, Category: categoryAttachment,
+			&cli.StringFlag{Name: "pin-group", Destination: &s.pinGroup, Category: categoryAttachment,
 				Usage: "let `GROUP` read the pinned meter (weir consume), by name or number"}}),
 		Action: func(c *cli.Context) error {
 			if err := s.read(c); err != nil {
@@ -84,14 +84,14 @@ func (a *attachSettings) flags(s *settings) []cli.Flag {
 	}
 }
 
-func (a *attachSettings) loaderOptions(s *settings) loader.Options {
+func (a *attachSettings) loaderOptions(s *settings, pinGroup int) loader.Options {
 	o := loader.Options{
 		Config:    loader.Config(s.config()),
 		Direction: loader.Direction(a.direction.picked),
 		Hook:      loader.Hook(a.hook.picked),
 		XDPMode:   loader.XDPMode(a.mode.picked),
 		Pin:       s.pin,
-		PinGroup:  s.pinGroup.id,
+		PinGroup:  pinGroup,
 	}
 	if s.filter != "" {
 		o.Filter = func(linkType int) ([]netbpf.RawInstruction, error) { return filter.Compile(s.filter, linkType) }
@@ -108,6 +108,12 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 			return &usageError{c.Command.Name, err}
 		}
 	}
+	pinGroup := 0
+	if c.IsSet("pin-group") {
+		if pinGroup, err = groupID(s.pinGroup); err != nil {
+			return &usageError{c.Command.Name, err}
+		}
+	}
 	var control *control
 	if a.control != "" {
 		if control, err = listenControl(a.control); err != nil {
@@ -115,7 +121,7 @@ func attach(c *cli.Context, env *environment, s *settings, a *attachSettings) (e
 		}
 		defer func() { err = worst(err, control.close()) }()
 	}
-	attachment, err := loader.Attach(c.Args().Slice(), a.loaderOptions(s))
+	attachment, err := loader.Attach(c.Args().Slice(), a.loaderOptions(s, pinGroup))
 	if err != nil {
 		return err
 	}

@@ -263,10 +263,10 @@ func TestG2SlowOutputCostsItsFlowsOnly(t *testing.T) {
 	before := p.rss(t)
 	send(40)
 	after := p.rss(t)
+	close(stop) // what it read later would be counted as not confirmed as well
+	taken := <-read
 	p.interrupt(t)
 	code, _, said := p.end(t)
-	close(stop)
-	taken := <-read
 	closes(t, said)
 	all, causes := notSent(said)
 	if code != exitLoss || causes["too slow"] < s.sent.Load()/2 || all+taken > s.sent.Load() {

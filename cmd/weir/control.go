@@ -24,6 +24,8 @@ import (
 
 const (
 	controlMode = 0o660
+	// controlPathMax is what a struct sockaddr_un holds, without its end.
+	controlPathMax = 107
 	// controlOctets bounds a request.
 	controlOctets = 4 << 10
 	// controlAnswerOctets bounds what a client takes: every interface and output in
@@ -62,7 +64,8 @@ func parseRequest(line []byte) (r controlRequest, err error) {
 type control struct {
 	listener *net.UnixListener
 	path     string
-	file     os.FileInfo // of the socket
+	file     os.FileInfo // of the socket, for who removes it
+	place    *os.File    // the socket where it is bound, for its group: who answers may not be able to reach it
 	uid      uint32      // that may ask, beside root
 	answer   func() *statusReport
 	slots    chan struct{}
@@ -83,6 +86,9 @@ func listenControl(path string) (c *control, err error) {
 		return nil, err
 	}
 	aside := fmt.Sprintf("%s.%d", path, os.Getpid())
+	if len(aside) > controlPathMax {
+		return nil, fmt.Errorf("with a process's number behind it, it is longer than the %d octets that a socket's path may have: choose a shorter one", controlPathMax)
+	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: aside, Net: "unix"})
 	if err != nil {
 		return nil, err
@@ -93,10 +99,14 @@ func listenControl(path string) (c *control, err error) {
 		c.file, err = os.Stat(aside)
 	}
 	if err == nil {
+		c.place, err = os.OpenFile(aside, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	}
+	if err == nil {
 		err = os.Rename(aside, path)
 	}
 	if err != nil {
 		_ = l.Close()
+		_ = c.place.Close() // which may be nil
 		return nil, errors.Join(err, os.Remove(aside))
 	}
 	return c, nil
@@ -105,6 +115,7 @@ func listenControl(path string) (c *control, err error) {
 // takeControl serves a socket that another process has made, and removes.
 func takeControl(fd int, path string, uid uint32) (*control, error) {
 	unix.CloseOnExec(fd)
+	unix.CloseOnExec(fd + 1)
 	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
 	l, err := net.FileListener(f)
@@ -116,9 +127,8 @@ func takeControl(fd int, path string, uid uint32) (*control, error) {
 		return nil, fmt.Errorf("take over the control socket %s: it is another socket: %w", path, errors.Join(errors.ErrUnsupported, l.Close()))
 	}
 	unixListener.SetUnlinkOnClose(false)
-	c := &control{listener: unixListener, path: path, uid: uid, handed: true, slots: make(chan struct{}, controlConnections)}
-	c.file, _ = os.Stat(path) // where it may not look, no group may ask
-	return c, nil
+	return &control{listener: unixListener, path: path, place: os.NewFile(uintptr(fd+1), path), uid: uid, handed: true,
+		slots: make(chan struct{}, controlConnections)}, nil
 }
 
 // checkControlPath says whether something is at path that must stay.
@@ -200,12 +210,8 @@ func allowed(peer *unix.Ucred, groups []uint32, uid uint32, gid int) bool {
 
 // group is the one that the socket is of, -1 if it is there no more.
 func (c *control) group() int {
-	info, err := os.Lstat(c.path)
-	if err != nil || !os.SameFile(info, c.file) {
-		return -1
-	}
 	var s unix.Stat_t
-	if unix.Lstat(c.path, &s) != nil {
+	if unix.Fstat(int(c.place.Fd()), &s) != nil || s.Nlink == 0 {
 		return -1
 	}
 	return int(s.Gid)
@@ -240,6 +246,7 @@ func (c *control) close() error {
 	c.closed = true
 	err := c.listener.Close()
 	c.serving.Wait()
+	err = errors.Join(err, c.place.Close())
 	if c.handed {
 		return err
 	}

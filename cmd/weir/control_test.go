@@ -166,6 +166,9 @@ func TestTheControlSocketReplacesNothingThatIsInUse(t *testing.T) {
 	if _, err := listenControl(file); err == nil || !strings.Contains(err.Error(), "something else is there") {
 		t.Errorf("error %v", err)
 	}
+	if _, err := listenControl("/tmp/" + strings.Repeat("x", controlPathMax-5)); err == nil || !strings.Contains(err.Error(), "choose a shorter one") {
+		t.Errorf("a path that is too long: error %v", err)
+	}
 	left := filepath.Join(t.TempDir(), "left")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
 	if err != nil {
@@ -211,10 +214,15 @@ func TestStatusOfAControlSocketIsTextOrJSON(t *testing.T) {
 func TestH7ConsumerWithoutPrivilegeAnswersTheGroup(t *testing.T) {
 	w := newWire(t)
 	dir := publicDir(t)
-	path, weir := filepath.Join(dir, "control"), filepath.Join(dir, "weir")
-	command(t, "cp", os.Args[0], weir)
-	p := w.attach(t, "-o", filepath.Join(dir, "flows.csv"), "--control", path, "--dissections", "0")
 	const user, group = 65533, 65532
+	// The consumer is nobody, and may not enter the socket's directory.
+	private, weir := filepath.Join(dir, "private"), filepath.Join(dir, "weir")
+	path := filepath.Join(private, "control")
+	command(t, "cp", os.Args[0], weir)
+	if err := errors.Join(os.Mkdir(private, 0o710), os.Chown(private, 0, group)); err != nil {
+		t.Fatal(err)
+	}
+	p := w.attach(t, "-o", filepath.Join(dir, "flows.csv"), "--control", path, "--dissections", "0")
 	if err := os.Chown(path, 0, group); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type handover struct {
 	Pinned     *loader.About `json:",omitempty"`
 	Interfaces []loader.Interface
 	Control    string        // the path of the control socket, if there is one
-	ControlFD  int           // and its descriptor
+	ControlFD  int           // and its descriptor; the next one is of the path
 	User       uint32        // of the process that has attached the meter
 	Watchdog   time.Duration // of the service manager
 }

@@ -135,7 +135,7 @@ func (p *parent) start(c *sandbox.Confinement) error {
 			return fmt.Errorf("start the consumer: hand over the control socket: %w", err)
 		}
 		defer listener.Close()
-		p.consumer.ExtraFiles = append(p.consumer.ExtraFiles, listener)
+		p.consumer.ExtraFiles = append(p.consumer.ExtraFiles, listener, p.control.place)
 	}
 	p.consumer.Stdout, p.consumer.Stderr = p.env.stdout, p.env.stderr
 	p.consumer.Env = consumerEnvironment()
@@ -176,8 +176,12 @@ func (p *parent) supervise(c *sandbox.Confinement, started chan<- error) {
 }
 
 // tell says something over the lifeline. Where it cannot be said the consumer is
-// ending, and that is noticed elsewhere.
+// ending, and that is noticed elsewhere. One that does not listen cannot keep the
+// parent from hearing signals.
 func (p *parent) tell(m message) error {
+	if err := p.line.SetWriteDeadline(time.Now().Add(leaveTime)); err != nil {
+		return err
+	}
 	err := json.NewEncoder(p.line).Encode(m)
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		return nil
@@ -259,7 +263,11 @@ func (p *parent) verdict(ended error) error {
 	case !errors.As(ended, &exit):
 		return fmt.Errorf("wait for the consumer: %w", ended)
 	case exit.ExitCode() < 0:
-		return fmt.Errorf("the consumer ended by %w: what it had read and not written is gone", exit)
+		left := "what it had read and not written is gone"
+		if p.attachment.Pinned() != nil {
+			left = "what it had not confirmed comes again to whoever reads the pinned meter next"
+		}
+		return fmt.Errorf("the consumer ended by %w: %s", exit, left)
 	}
 	return &codedError{code: exit.ExitCode()}
 }

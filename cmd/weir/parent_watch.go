@@ -26,7 +26,7 @@ func (p *parent) handover() *handover {
 		Interfaces: p.attachment.Interfaces(), User: uint32(os.Geteuid()),
 	}
 	if p.control != nil {
-		h.Control, h.ControlFD = p.control.path, lifelineFD+len(p.consumer.ExtraFiles)-1 // it is the last
+		h.Control, h.ControlFD = p.control.path, lifelineFD+len(p.consumer.ExtraFiles)-2 // it is the last but one
 	}
 	if p.service != nil {
 		h.Watchdog = p.service.watchdog
@@ -53,6 +53,10 @@ func (p *parent) watch() (stop func()) {
 // pass passes a change on to the consumer, and waits until it has closed the flows
 // of an interface that is gone.
 func (p *parent) pass(ctx context.Context, c loader.Change) {
+	select {
+	case <-p.closed: // said too late, of an earlier change
+	default:
+	}
 	told := change{Change: c, All: p.attachment.Interfaces()}
 	p.service.show(statusOfInterfaces(told.All))
 	if c.Err != nil {

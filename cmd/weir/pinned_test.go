@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -450,6 +452,32 @@ func TestH6MemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
 		t.Errorf("exit code %d, %d packets of 20: %s", code, packets, said)
 	}
 	w.detached(t, pin, flows)
+}
+
+// A consumer cannot look groups up.
+func TestH6GroupMayBeNamedInTheSandbox(t *testing.T) {
+	w := newWire(t)
+	const name = "daemon"
+	group, err := user.LookupGroup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	p := w.attach(t, "--pin", pin, "--pin-group", name, "-o", out, "--dissections", "0")
+	if err := unix.Kill(child(t, p.Process.Pid, consumerCommand), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, said := p.end(t); code != exitFailed || !strings.Contains(said, "had not confirmed comes again") {
+		t.Errorf("a consumer is killed: exit code %d: %s", code, said)
+	}
+	info, err := os.Stat(pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gid := info.Sys().(*syscall.Stat_t).Gid; fmt.Sprint(gid) != group.Gid {
+		t.Errorf("the meter is of group %d, want %s", gid, group.Gid)
+	}
+	w.detached(t, pin, out)
 }
 
 // With labels, flows leave in another goroutine, and later.

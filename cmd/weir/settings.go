@@ -44,7 +44,7 @@ type settings struct {
 	filter      string
 	pin         string // a directory; empty for a meter that ends with the process
 	resume      bool   // output files are gone on with
-	pinGroup    group
+	pinGroup    string // as it was named: whoever only reads the meter cannot look it up
 	user        string // of the consumer; empty for whoever will do
 	noSandbox   bool
 	level       verbosity

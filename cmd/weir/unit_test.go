@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -117,8 +119,20 @@ func commandOf(t *testing.T, set map[string][]string, name, logs, run string) []
 // As a user without privileges but those that the unit grants, with /proc as it
 // shows it: weir meters, and makes no system call that the unit does not allow.
 func TestH9UnitsCommandRunsWithWhatTheUnitGrants(t *testing.T) {
+	for name, c := range map[string]struct{ families, output string }{
+		"as it is": {}, "to a collector": {"AF_INET AF_INET6", "ndjson:tcp://localhost:9000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := unit(t)
+			set["RestrictAddressFamilies"][0] += " " + c.families // of a drop-in
+			runsAsUnit(t, set, c.output)
+		})
+	}
+}
+
+func runsAsUnit(t *testing.T, set map[string][]string, output string) {
+	t.Helper()
 	w := newWire(t)
-	set := unit(t)
 	place, err := os.MkdirTemp("", "weir-h9-")
 	if err != nil {
 		t.Fatal(err)
@@ -131,6 +145,11 @@ func TestH9UnitsCommandRunsWithWhatTheUnitGrants(t *testing.T) {
 	}
 	args := append([]string{"unshare", "--mount", "sh", "-c", `mount -t proc -o subset=pid,hidepid=invisible proc /proc && exec "$@"`, "sh"}, privileges(set)...)
 	args = append(append(args, "strace", "-f", "-qq", "-o", trace, program), commandOf(t, set, "far", logs, logs)...)
+	if output != "" {
+		args = slices.Insert(args, slices.Index(args, "attach")+1, "--output", output)
+		ip(t, "-n", w.rx, "link", "set", "lo", "up")
+		go drop(accepted(listenIn(t, w.rx, "tcp", "127.0.0.1:9000")))
+	}
 	p := w.start(t, args...)
 	w.hasCarrier(t)
 	w.sender(t).send(10, 2)
@@ -143,6 +162,13 @@ func TestH9UnitsCommandRunsWithWhatTheUnitGrants(t *testing.T) {
 		t.Errorf("%d packets in %d flows", packets, flows)
 	}
 	checkTrace(t, set, string(read(t, trace)))
+}
+
+// drop reads what comes and keeps nothing.
+func drop(conns <-chan net.Conn) {
+	for conn := range conns {
+		_, _ = io.Copy(io.Discard, conn)
+	}
 }
 
 // privileges is what the unit leaves a process, as arguments of setpriv.

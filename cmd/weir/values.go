@@ -58,25 +58,17 @@ func (s *span) Set(text string) error {
 	return nil
 }
 
-// A group is one of users.
-type group struct {
-	name string
-	id   int
-}
-
-func (g *group) String() string { return g.name }
-
-func (g *group) Set(name string) error {
+// groupID is the number of a group of users, named by name or number.
+func groupID(name string) (int, error) {
 	id := name
 	if found, err := user.LookupGroup(name); err == nil {
 		id = found.Gid
 	}
 	n, err := strconv.ParseUint(id, 10, 31)
 	if err != nil {
-		return fmt.Errorf("want a group of this machine, by name or number")
+		return 0, fmt.Errorf("--pin-group %q: want a group of this machine, by name or number", name)
 	}
-	g.name, g.id = name, int(n)
-	return nil
+	return int(n), nil
 }
 
 // A number is a whole number from min to max.

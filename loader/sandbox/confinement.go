@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -94,12 +95,17 @@ func (c *Confinement) shedPrivilege() error {
 }
 
 // emptyBounds empties the bounding and the ambient set. Without CAP_SETPCAP the
-// bounding set stays: without new privileges it has no effect.
+// bounding set stays: without new privileges it has no effect. So do the capabilities
+// of the program's file, for the kernel starts no program that cannot have those.
 func emptyBounds() error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear ambient capabilities: %w", err)
 	}
+	kept := fileCapabilities("/proc/self/exe")
 	for capability := uintptr(0); ; capability++ {
+		if capability < 64 && kept>>capability&1 == 1 {
+			continue
+		}
 		switch err := unix.Prctl(unix.PR_CAPBSET_DROP, capability, 0, 0, 0); {
 		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EPERM):
 			return nil // the kernel knows no more, or does not let it
@@ -107,6 +113,18 @@ func emptyBounds() error {
 			return fmt.Errorf("bound capabilities: %w", err)
 		}
 	}
+}
+
+// fileCapabilities are those that a program is to have by its file (setcap).
+func fileCapabilities(path string) (permitted uint64) {
+	// struct vfs_cap_data of its revisions 2 and 3: magic, then permitted and
+	// inheritable, of 32 bits each, for the lower capabilities and for the upper ones.
+	var data [24]byte
+	n, err := unix.Getxattr(path, "security.capability", data[:])
+	if err != nil || n < 20 {
+		return 0
+	}
+	return uint64(binary.LittleEndian.Uint32(data[4:])) | uint64(binary.LittleEndian.Uint32(data[12:]))<<32
 }
 
 // dropCapabilities empties the effective, permitted and inheritable sets.

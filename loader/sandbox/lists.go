@@ -27,7 +27,7 @@ var openCalls = []string{
 
 // To start the process for nDPI, confine it further, and end it.
 var startCalls = []string{
-	"capget", "capset", "clone", "execve", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self",
+	"capget", "capset", "execve", "getxattr", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self",
 	"pidfd_open", "pidfd_send_signal", "vfork", "wait4", "waitid",
 }
 
@@ -63,6 +63,11 @@ var prctlOptions = []uint64{
 // terminalRequests ask, where others would type into the terminal.
 var terminalRequests = []uint64{unix.TCGETS, unix.TIOCGWINSZ}
 
+// newNamespaces are the flags of clone by which a process would have capabilities
+// again, in namespaces of its own.
+const newNamespaces = unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
+	unix.CLONE_NEWUSER | unix.CLONE_NEWUTS
+
 // ConsumerCalls are for a process that reads a meter and writes flows. With workers
 // it may start processes as well, with network make sockets.
 func ConsumerCalls(workers, network bool) *Calls {
@@ -76,6 +81,7 @@ func ConsumerCalls(workers, network bool) *Calls {
 	switch {
 	case workers:
 		c.always = slices.Concat(c.always, startCalls, []string{"kill", "tgkill"})
+		c.when = append(c.when, bits("clone", 0, seccomp.BitsNotSet, newNamespaces))
 	default:
 		c.when = slices.Concat(c.when, either("kill", 0, own()), either("tgkill", 0, own()),
 			[]call{bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD)})

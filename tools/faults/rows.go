@@ -219,9 +219,9 @@ func security() []row {
 			"loader TestH1APinnedMeterChangesItsObjectWithItsPrivilege"}},
 		{id: "H2", promise: "the consumer runs without privilege", tests: []string{
 			"cmd/weir TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame", "cmd/weir TestH2ConsumerThatIsTakenOverCanDoNothing",
-			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt"}},
+			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt", "cmd/weir TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly"}},
 		{id: "H3", promise: "the parent touches no input", tests: []string{
-			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls"}},
+			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns"}},
 		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
 			"dpi TestH4CrashCostsLabelsNotFlows", "dpi TestH4HangIsEndedByTheWatchdog",
 			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows",
@@ -230,7 +230,7 @@ func security() []row {
 		{id: "H5", promise: "nDPI's process can do nothing else", tests: []string{
 			"dpi TestH5ProcessHasNoPrivileges", "dpi TestH5ProcessThatIsTakenOverCanDoNothing"}},
 		{id: "H6", promise: "pins are for their group only", tests: []string{
-			"loader TestH6PinsHaveTheirModes", "loader TestH6PinsAreAGroups", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse",
+			"loader TestH6PinsHaveTheirModes", "loader TestH6PinsAreAGroups", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse", "cmd/weir TestH6GroupMayBeNamedInTheSandbox",
 			"examples/pinnedflows TestH6UnprivilegedProgramReadsAPinnedMeterAlone"}},
 		{id: "H7", promise: "the control socket refuses strangers and garbage", tests: []string{
 			"cmd/weir TestH7StrangersAreNotAnswered", "cmd/weir TestH7ControlSocketAnswersOneQuestionAndClosesOnGarbage",
