@@ -8,7 +8,7 @@
 #include "types.h"
 
 enum entry_state {
-	ENTRY_VACANT = 0,   /* just inserted: no packet yet */
+	ENTRY_VACANT = 0,   /* just inserted: for the packet that did so to open */
 	ENTRY_OPEN = 1,     /* holds a flow */
 	ENTRY_CLOSED = 2,   /* its flow has been sent; a packet may open another */
 	ENTRY_DELETING = 3, /* the sweep is about to delete it: hands off */
@@ -16,9 +16,9 @@ enum entry_state {
 			     * that is about to open the next part */
 };
 
-/* A table entry. state is last on purpose: an element that the kernel recycles
- * is filled from low to high addresses, so whoever sees ENTRY_VACANT under a
- * key of his own sees all of the rest zeroed. */
+/* A table entry. While the kernel fills an element that it recycles, without the lock
+ * and in an order of its own, the state goes from ENTRY_DELETING to ENTRY_VACANT: a
+ * packet that found the entry before it was deleted takes neither for its own. */
 struct flow_entry {
 	struct bpf_spin_lock lock;
 	__u8 samples;  /* samples sent */

@@ -2,9 +2,10 @@
 /* Finds, opens and closes records. The only file that touches the table.
  *
  * Invariants: an entry's fields are read and written under its lock only; a
- * holder of a pointer that the table has recycled sees another key, or
- * ENTRY_DELETING, under the lock, and starts over; a closed entry is one whose
- * record is in the ring buffer, so that it may be reused or deleted at will. */
+ * holder of a pointer that the table has recycled sees another key, ENTRY_DELETING or
+ * ENTRY_VACANT under the lock, and starts over; whoever has inserted an entry opens
+ * it; a closed entry is one whose record is in the ring buffer, so that it may be
+ * reused or deleted at will. */
 #ifndef WEIR_TABLE_H
 #define WEIR_TABLE_H
 
@@ -93,15 +94,17 @@ static __always_inline void entry_open(struct flow_entry *e, const struct packet
 }
 
 /* The packet into its record, which it opens if there is none: flow_id is for
- * that, 0 if the entry held one when last looked at. */
+ * that, 0 if the entry held one when last looked at. inserted: by this packet. */
 static __always_inline int entry_account(struct flow_entry *e, const struct packet *p,
-					 __u64 now_us, __u64 flow_id, struct ledger *l,
-					 struct sample_ticket *t)
+					 __u64 now_us, __u64 flow_id, int inserted,
+					 struct ledger *l, struct sample_ticket *t)
 {
 	int result = ACCOUNT_STALE;
 
 	bpf_spin_lock(&e->lock);
 	if (e->state == ENTRY_DELETING || !key_equal(&e->record.key, &p->key))
+		goto out;
+	if (e->state == ENTRY_VACANT && !inserted)
 		goto out;
 	if (e->state == ENTRY_OPEN) {
 		if (record_expired(&e->record, p) != END_NONE) {
@@ -146,10 +149,11 @@ static __always_inline int entry_close(struct flow_entry *e, const struct packet
 	return 1;
 }
 
-/* The entry of the key, made if there is none. NULL: the table is full, or the entry
- * has been deleted since. */
+/* The entry of the key, inserted if there is none. NULL: the table is full, or the
+ * entry has been deleted since. */
 static __always_inline struct flow_entry *table_find(const struct flow_key *key,
-						     struct ledger *l, int *full)
+						     struct ledger *l, int *full,
+						     int *inserted)
 {
 	struct flow_entry *e = bpf_map_lookup_elem(&flows, key), *empty;
 	int err; /* an int, as Linux before 6.4 does not extend its sign */
@@ -166,6 +170,7 @@ static __always_inline struct flow_entry *table_find(const struct flow_key *key,
 		*full = 1;
 		return NULL;
 	}
+	*inserted = !err;
 	return bpf_map_lookup_elem(&flows, key);
 }
 
@@ -194,20 +199,20 @@ static __always_inline struct flow_entry *table_find(const struct flow_key *key,
 LOOP_BODY int table_try(const struct packet *p, struct ledger *l, struct sample_ticket *t, int last)
 {
 	struct flow_entry *e;
-	int full = 0, result;
+	int full = 0, inserted = 0, result;
 
 	if (!p || !l || !t)
 		return 0;
 	KEY_COPY(key, &p->key);
 	if (!key)
 		return -1;
-	e = table_find(key, l, &full);
+	e = table_find(key, l, &full, &inserted);
 	if (full)
 		return 0;
 	if (!e)
 		return -1;
 	result = entry_account(e, p, p->time_ns / 1000,
-			       e->state == ENTRY_OPEN ? 0 : next_flow_id(), l, t);
+			       e->state == ENTRY_OPEN ? 0 : next_flow_id(), inserted, l, t);
 	if (result == ACCOUNT_DONE)
 		return 1;
 	/* never in the last try: who has split a record opens the next part */

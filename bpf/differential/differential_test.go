@@ -159,18 +159,16 @@ func agree(t *testing.T, name string, o bpftest.Options, steps []differential.St
 	return len(want.Records)
 }
 
-// FuzzMeters looks for a sequence of frames that the kernel's meter and Go's
-// make something different of.
+// FuzzMeters looks for a sequence of frames that the kernel's meter, of either object,
+// and Go's make something different of.
 func FuzzMeters(f *testing.F) {
 	for _, input := range seeds(f) {
 		f.Add(input)
 	}
-	kernels := make([]*differential.Kernel, len(differential.OptionSets()))
+	kernels := map[loaded]*differential.Kernel{}
 	f.Cleanup(func() {
 		for _, k := range kernels {
-			if k != nil {
-				settle(f, k)
-			}
+			settle(f, k)
 		}
 	})
 	f.Fuzz(func(t *testing.T, input []byte) { sequenceAgrees(t, kernels, input) })
@@ -185,31 +183,45 @@ func settle(tb testing.TB, k *differential.Kernel) {
 	k.Close()
 }
 
-// sequenceAgrees loads the object for a set of options once: it takes a hundred
+// loaded is an object with one of the sets of options.
+type loaded struct {
+	set    int
+	copied bool
+}
+
+// sequenceAgrees loads an object for a set of options once: it takes a hundred
 // times as long as a sequence.
-func sequenceAgrees(t *testing.T, kernels []*differential.Kernel, input []byte) {
+func sequenceAgrees(t *testing.T, kernels map[loaded]*differential.Kernel, input []byte) {
 	set, o, segments := differential.Decode(input)
-	if kernels[set] == nil {
-		k, err := differential.NewKernel(o)
-		if err != nil {
-			t.Fatalf("%v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
-		}
-		kernels[set] = k
-	}
 	done := uint8(set % 4)
 	for _, steps := range segments {
-		got, err := kernels[set].Run(steps, done)
-		if err != nil {
-			t.Fatal(err)
-		}
 		want, err := differential.Go(differential.Config(o), o.LinkType, steps, done)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := differential.Differ(&got, &want); err != nil {
-			t.Fatalf("options %+v, samples until %d: %v", o, done, err)
+		for _, o.Copied = range []bool{false, true} {
+			got, err := kernelOf(t, kernels, set, o).Run(steps, done)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := differential.Differ(&got, &want); err != nil {
+				t.Fatalf("options %+v, samples until %d: %v", o, done, err)
+			}
 		}
 	}
+}
+
+func kernelOf(t *testing.T, kernels map[loaded]*differential.Kernel, set int, o bpftest.Options) *differential.Kernel {
+	t.Helper()
+	l := loaded{set, o.Copied}
+	if kernels[l] == nil {
+		k, err := differential.NewKernel(o)
+		if err != nil {
+			t.Fatalf("%v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
+		}
+		kernels[l] = k
+	}
+	return kernels[l]
 }
 
 // seeds are what fuzzing starts from: frames of each capture, and sequences made

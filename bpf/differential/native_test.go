@@ -41,6 +41,7 @@ func nativeBuild(t *testing.T, b *native.Build) {
 	t.Run("frames", func(t *testing.T) { nativeFrames(t, b) })
 	t.Run("corpora", func(t *testing.T) { nativeCorpora(t, b) })
 	t.Run("sequences", func(t *testing.T) { nativeGenerated(t, b) })
+	t.Run("groups", func(t *testing.T) { nativeGroups(t, b) })
 	t.Run("TCX", func(t *testing.T) { nativeTCX(t, b) })
 	t.Run("mutants", func(t *testing.T) { nativeMutated(t, b) })
 	t.Run("faults", func(t *testing.T) { nativeFaulty(t, b) })

@@ -29,7 +29,8 @@ func accounting() []row {
 		{id: "A1", promise: "a load of live frames leaves residual 0", tests: []string{"loader TestA1LoadOfLiveFramesLeavesNothing"},
 			missing: "a mark of a million frames a second: the rate is the machine's"},
 		{id: "A2", promise: "a sweep racing two writers loses nothing",
-			tests: []string{"bpf TestA2SweepRacingTwoWritersLosesNothing"}},
+			tests: []string{"bpf TestA2SweepRacingTwoWritersLosesNothing", "bpf TestA2SplitsRacingSweepsKeepTheSequenceOfParts",
+				"bpf TestA2VacantEntryIsOfThePacketThatInsertedIt"}},
 		{id: "A3", promise: "two CPUs on one flow keep its sums",
 			tests: []string{"bpf TestA3TwoWritersOfOneFlowKeepItsSums"}},
 		{id: "A4", promise: "a full ring loses single packets only, each counted", tests: []string{
