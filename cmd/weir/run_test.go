@@ -147,6 +147,27 @@ func TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck(t *testing.T) 
 	}
 }
 
+func TestStatusTellsWhatFlowsWaitFor(t *testing.T) {
+	f, s := newFake(), newSettings()
+	s.outputs, s.drain.d = []string{"ndjson:unix://" + t.TempDir() + "/nobody"}, 100*time.Millisecond
+	o, err := openOutputs(&f.environment, s, speaker{to: &f.err})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	o.write(&userspace.Flow{Record: bpf.Record{Dir: [2]bpf.Direction{{Packets: 1, Octets: 60}}}})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		o.flush()
+		state := o.status()[0].State
+		if strings.Contains(state, "flows are waiting: no connection: no such file") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the output's state is %q", state)
+		}
+	}
+}
+
 func TestTheDurationEndsTheRun(t *testing.T) {
 	f, source := newFake(), newEndless()
 	ended := start(t, f, source, func(r *meterRun) { r.duration = time.Minute })
