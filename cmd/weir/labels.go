@@ -32,7 +32,7 @@ func newLabels(o *outputs, live bool) *labels {
 		l.queue = make(chan *userspace.Label, labelsWaiting)
 		l.written.Go(func() {
 			for label := range l.queue {
-				o.writeLabel(label)
+				l.write(label)
 			}
 		})
 	}
@@ -42,7 +42,7 @@ func newLabels(o *outputs, live bool) *labels {
 // take is dpi.Options' Classified.
 func (l *labels) take(label *userspace.Label) {
 	if l.queue == nil {
-		l.outputs.writeLabel(label)
+		l.write(label)
 		return
 	}
 	select {
@@ -75,15 +75,19 @@ func (o *outputs) wantLabels() bool {
 	return false
 }
 
-// writeLabel offers a label to every output that wants it.
-func (o *outputs) writeLabel(label *userspace.Label) {
-	for _, out := range o.all {
-		l, ok := out.sink.(sink.Labeler)
-		if !ok || !l.WantsLabels() || out.isGone() {
+// write offers a label to every output that wants it. One that queues flows and has
+// no room for a label has lost nothing that is accounted for.
+func (l *labels) write(label *userspace.Label) {
+	for _, out := range l.outputs.all {
+		to, ok := out.sink.(sink.Labeler)
+		if !ok || !to.WantsLabels() || out.isGone() {
 			continue
 		}
-		if err := l.WriteLabel(label); err != nil {
-			o.trouble(out, err)
+		err := to.WriteLabel(label)
+		if _, queued := out.sink.(sink.Queued); err != nil && queued {
+			l.dropped.Add(1)
+		} else if err != nil {
+			l.outputs.trouble(out, err)
 		}
 	}
 }

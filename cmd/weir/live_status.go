@@ -37,6 +37,8 @@ func (o *outputs) status() (all []outputStatus) {
 			s.State = "its reader has left"
 		case out.failed:
 			s.State = "has failed"
+		case out.waiting != nil:
+			s.State = oneLine(out.waiting)
 		}
 		out.mu.Unlock()
 		all = append(all, s)

@@ -109,11 +109,20 @@ func (r *meterRun) run(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.deliver(ctx)
+		r.empty(ctx)
 	}()
 	if err := r.attend(done, drain); err != nil {
 		return err
 	}
+	return r.conclude()
+}
+
+// empty delivers all flows, and closes what they went through. An output may hold up
+// any of it, and must not hold up whoever waits for signals.
+func (r *meterRun) empty(ctx context.Context) {
+	stop := r.tend()
+	r.deliver(ctx)
+	stop()
 	if r.worker != nil {
 		r.worker.Close()
 	}
@@ -121,7 +130,29 @@ func (r *meterRun) run(ctx context.Context) error {
 	if written := r.outputs.close(); r.pinned != nil && written {
 		r.pinned.confirmAll(r.outputs)
 	}
-	return r.conclude()
+}
+
+// tend flushes outputs on a clock, and has them reopened when that is asked for, until
+// stop is called.
+func (r *meterRun) tend() (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(flushEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case now := <-ticker.C:
+				r.flush()
+				r.service.alive(now)
+			case <-r.env.hangups:
+				r.outputs.reopen()
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
 }
 
 // deliver hands flows to the outputs.
@@ -139,11 +170,9 @@ func (r *meterRun) deliver(ctx context.Context) {
 	}
 }
 
-// attend waits until deliver is done, and passes on what asks it to come to an
+// attend waits until all is done, and passes on what asks the run to come to an
 // end: once to end in order, a second signal to leave at once.
 func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
-	ticker := time.NewTicker(flushEvery)
-	defer ticker.Stop()
 	var elapsed <-chan time.Time
 	if r.duration > 0 {
 		elapsed = r.env.after(r.duration)
@@ -155,13 +184,6 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		select {
 		case <-done:
 			return nil
-		case now := <-ticker.C:
-			r.flush()
-			r.service.alive(now)
-			continue
-		case <-r.env.hangups:
-			r.outputs.reopen()
-			continue
 		case <-elapsed:
 		case <-gone:
 			gone = nil

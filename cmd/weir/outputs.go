@@ -34,6 +34,7 @@ type output struct {
 	causes  map[string]userspace.Count // of notSent
 	gone    bool                       // nothing can be written any more, and that is no fault
 	failed  bool
+	waiting error // what flows were queued for at the latest look; nil when none were
 }
 
 // openOutputs opens what the user asked for, or else what suits stdout. Of a pinned
@@ -98,12 +99,24 @@ func (o *outputs) flush() (done bool) {
 			done = false
 			continue
 		}
-		if err := out.sink.Flush(); err != nil {
+		err := out.sink.Flush()
+		out.wait(err)
+		if err != nil {
 			o.trouble(out, err)
 			done = done && errors.Is(err, sink.ErrWaiting)
 		}
 	}
 	return done
+}
+
+// wait remembers whether flows wait, and for what.
+func (out *output) wait(flushed error) {
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.waiting = nil
+	if e := (*sink.Error)(nil); errors.Is(flushed, sink.ErrWaiting) && errors.As(flushed, &e) {
+		out.waiting = e.Err
+	}
 }
 
 // reopen has files begin anew where they were moved away. It may run while write

@@ -64,7 +64,6 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 		return &usageError{c.Command.Name, err}
 	}
 	in := &captures{paths: c.Args().Slice(), stdin: env.stdin, say: speaker{env.stderr, s.level}}
-	defer func() { _ = in.close() }()
 	match, err := in.matcher(s.filter)
 	if err != nil {
 		return &usageError{c.Command.Name, err}

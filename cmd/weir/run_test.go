@@ -108,6 +108,66 @@ func TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned(t *testing.T) {
 	}
 }
 
+// A stuck writer takes nothing, as a pipe does whose reader has stopped.
+type stuck struct{ released chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	<-s.released
+	return len(p), nil
+}
+
+func TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck(t *testing.T) {
+	for name, drained := range map[string]bool{"while flows come": false, "when all have come": true} {
+		t.Run(name, func(t *testing.T) {
+			f, source, output := newFake(), newEndless(), stuck{make(chan struct{})}
+			f.stdout = output
+			defer close(output.released)
+			if drained {
+				close(source.drained)
+			} else {
+				defer close(source.drained)
+			}
+			s := newSettings()
+			s.offline = true
+			r, err := newMeterRun(&f.environment, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.source = source
+			ended := make(chan error, 1)
+			go func() { ended <- r.run(context.Background()) }()
+			<-source.yielded
+			time.Sleep(2 * flushEvery) // until the flow is being written
+			f.signals <- unix.SIGINT
+			f.signals <- unix.SIGINT
+			if err := wait(t, ended); exitCode(err) != exitFailed || !strings.Contains(err.Error(), "left at once") {
+				t.Errorf("the run ends with %v; want exit code 1", err)
+			}
+		})
+	}
+}
+
+func TestStatusTellsWhatFlowsWaitFor(t *testing.T) {
+	f, s := newFake(), newSettings()
+	s.outputs, s.drain.d = []string{"ndjson:unix://" + t.TempDir() + "/nobody"}, 100*time.Millisecond
+	o, err := openOutputs(&f.environment, s, speaker{to: &f.err})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.close()
+	o.write(&userspace.Flow{Record: bpf.Record{Dir: [2]bpf.Direction{{Packets: 1, Octets: 60}}}})
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		o.flush()
+		state := o.status()[0].State
+		if strings.Contains(state, "flows are waiting: no connection: no such file") {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the output's state is %q", state)
+		}
+	}
+}
+
 func TestTheDurationEndsTheRun(t *testing.T) {
 	f, source := newFake(), newEndless()
 	ended := start(t, f, source, func(r *meterRun) { r.duration = time.Minute })

@@ -44,7 +44,8 @@ type ledgerStatus struct {
 	Open             userspace.Count            `json:"open"`
 	Lost             userspace.Count            `json:"lost"`
 	LostWithConsumer userspace.Count            `json:"lost_with_consumer"`
-	Delivered        userspace.Count            `json:"delivered"`
+	Delivered        userspace.Count            `json:"delivered"` // to outputs, which may have it queued
+	NotSent          userspace.Count            `json:"not_sent"`  // by processes before the one that reads it
 	Flows            uint64                     `json:"flows"`
 }
 
@@ -132,7 +133,7 @@ func statusOfLedger(l *userspace.Ledger) ledgerStatus {
 			ignored[bpf.Status(status).String()] = count
 		}
 	}
-	return ledgerStatus{l.Observed, l.Metered, ignored, l.Accounted, l.Read, l.Open, l.Lost, l.LostWithConsumer, l.Delivered, l.Flows}
+	return ledgerStatus{l.Observed, l.Metered, ignored, l.Accounted, l.Read, l.Open, l.Lost, l.LostWithConsumer, l.Delivered, l.NotSentTotal(), l.Flows}
 }
 
 // text is the report for reading.
@@ -161,15 +162,27 @@ func (s *statusReport) text() string {
 		name string
 		userspace.Count
 	}{
-		{"observed", l.Observed}, {"metered", l.Metered}, {"ignored", ignored}, {"written", l.Read}, {"open", l.Open},
-		{"lost", l.Lost.Plus(l.LostWithConsumer)},
+		{"observed", l.Observed}, {"metered", l.Metered}, {"ignored", ignored}, {s.delivered(), l.Delivered}, {"not sent", l.NotSent},
+		{"open", l.Open}, {"lost", l.Lost.Plus(l.LostWithConsumer)},
 	} {
+		if c.name == "not sent" && c.Packets == 0 {
+			continue // by processes before this one, which is rare
+		}
 		row(c.name, "%d packets, %d octets", c.Packets, c.Octets)
 	}
 	for _, o := range s.Outputs {
 		row("output", "%s: %s, %d flows with %d packets not written", o.Name, o.State, o.Flows, o.NotSent.Packets)
 	}
 	return b.String()
+}
+
+// delivered is what has become of flows that were delivered: where nobody tells of
+// outputs, they are those that are known to be written.
+func (s *statusReport) delivered() string {
+	if len(s.Outputs) > 0 {
+		return "delivered"
+	}
+	return "written"
 }
 
 // row is an interface's line.

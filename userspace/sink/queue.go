@@ -57,11 +57,16 @@ func wake(c chan struct{}) {
 	}
 }
 
-// add takes a record unless there is no room.
+// add takes a record unless there is no room. What is no flow may fill half of the
+// queue: labels give way to flows.
 func (q *queue) add(data []byte, flows uint64, count userspace.Count) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.records >= q.maxRecords || q.octets+len(data) > q.maxOctets {
+	maxRecords, maxOctets := q.maxRecords, q.maxOctets
+	if flows == 0 {
+		maxRecords, maxOctets = (maxRecords+1)/2, maxOctets/2
+	}
+	if q.records >= maxRecords || q.octets+len(data) > maxOctets {
 		return false
 	}
 	if q.records == 0 {

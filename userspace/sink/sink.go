@@ -105,7 +105,8 @@ func (e *SpecError) Error() string {
 
 // Open opens the output that spec names and writes its header. The path - is
 // stdout; "-" alone is ndjson:-. A file that exists is replaced. Where the path is
-// tcp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can.
+// tcp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can. A FIFO
+// is opened when it has a reader: without WithQueueing, Write and Flush wait for one.
 func Open(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
 	return open(spec, columns, stdout, os.O_TRUNC, opts)
 }
@@ -139,9 +140,18 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 	if p, remote, _ := findPlace(path); remote {
 		return newRemote(s.name, p, s.encoder, s.labels, limits).start(), nil
 	}
-	if path == "-" {
+	switch {
+	case path == "-":
 		s.writer = stdout
-	} else if err := s.openFile(path, mode); err != nil {
+	case isFIFO(path):
+		var f *fifo
+		if f, err = openFIFO(path, !limits.queueing); err == nil {
+			s.writer, s.owned = f, f
+		}
+	default:
+		err = s.openFile(path, mode)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open output %s: %w%s", s.name, err, advice(err))
 	}
 	s.begin()
@@ -263,6 +273,8 @@ func advice(err error) string {
 		return "; trying again"
 	case errors.Is(err, ErrUnreachable):
 		return "; see that something listens there"
+	case errors.Is(err, errNoReader):
+		return "; start what is to read it"
 	case errors.Is(err, ErrSlow):
 		return "; a larger queue bridges a peak, and nothing else"
 	case errors.Is(err, fs.ErrNotExist):
