@@ -112,7 +112,9 @@ static __always_inline long sweep_look(struct flow_key *key, const struct flow_e
 }
 
 /* Entries keep their order, nobody but a sweep deletes any, and those that are new
- * only make others be seen twice: none is left out. */
+ * only make others be seen twice. Where an entry is recycled between its deletion here
+ * and the step to the next one, the walk goes on in another bucket: what it leaves out
+ * is for the next sweep. */
 static long sweep_entry(void *map, struct flow_key *key, struct flow_entry *value,
 			struct sweep *s)
 {

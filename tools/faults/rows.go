@@ -30,6 +30,7 @@ func accounting() []row {
 			missing: "a mark of a million frames a second: the rate is the machine's"},
 		{id: "A2", promise: "a sweep racing two writers loses nothing",
 			tests: []string{"bpf TestA2SweepRacingTwoWritersLosesNothing", "bpf TestA2SplitsRacingSweepsKeepTheSequenceOfParts",
+				"bpf TestA2EntriesThatChangeHandsKeepEveryPacket",
 				"bpf TestA2VacantEntryIsOfThePacketThatInsertedIt"}},
 		{id: "A3", promise: "two CPUs on one flow keep its sums",
 			tests: []string{"bpf TestA3TwoWritersOfOneFlowKeepItsSums"}},
