@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -66,9 +65,4 @@ func TakeOver(first int, points []bpf.Point) (bpf.Handles, error) {
 	}
 	unix.CloseOnExec(fd) // the lock, if there is one: it stays until the process ends
 	return h, nil
-}
-
-// CloseHandles closes what TakeOver has made.
-func CloseHandles(h bpf.Handles) error {
-	return errors.Join(h.Events.Close(), h.Flows.Close(), h.Ledgers.Close(), h.Progress.Close(), h.Sweep.Close(), h.DPIDone.Close())
 }

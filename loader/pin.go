@@ -82,7 +82,7 @@ func checkPinPath(path string) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("pin a meter at %s: %w: mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and choose a place in it", path, err)
 	case fs.Type != unix.BPF_FS_MAGIC:
-		return "", fmt.Errorf("pin a meter at %s: %s is not in a BPF file system: choose a place below /sys/fs/bpf", path, parent)
+		return "", fmt.Errorf("pin a meter at %s: %s is not in a BPF file system: mount one there (mount -t bpf bpf /sys/fs/bpf) or choose a place in one", path, parent)
 	case strings.Contains(filepath.Base(path), "."):
 		return "", fmt.Errorf("pin a meter at %s: a BPF file system takes no name with a dot: choose another", path)
 	}

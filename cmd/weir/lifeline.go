@@ -190,7 +190,3 @@ func (m *handedMeter) Counters() (low, high loader.Counters, err error) {
 	}
 	return m.last.Low, m.last.High, err
 }
-
-func (m *handedMeter) close() error {
-	return errors.Join(loader.CloseHandles(m.handles), m.line.Close())
-}
