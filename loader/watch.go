@@ -178,15 +178,19 @@ func (a *Attachment) lookAt(i int) *Change {
 	case err != nil:
 		return nil // nothing is known; it may be at the next look
 	case index == 0:
-		p.state = InterfaceGone
-		a.letGo(i)
-		return &Change{Kind: ChangeGone}
+		return a.gone(i)
 	}
 	dev, err := p.netlink.LinkByIndex(index)
 	if err != nil && !errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
 	}
 	if err != nil || !a.isAt(i, dev) {
+		// It may have been deleted between the two questions.
+		if again, err := a.indexOf(i); err != nil {
+			return nil
+		} else if again == 0 {
+			return a.gone(i)
+		}
 		if p.state == InterfaceAway {
 			return nil
 		}
@@ -194,6 +198,12 @@ func (a *Attachment) lookAt(i int) *Change {
 		return &Change{Kind: ChangeMoved}
 	}
 	return p.seen(dev.Attrs())
+}
+
+func (a *Attachment) gone(i int) *Change {
+	a.ports[i].state = InterfaceGone
+	a.letGo(i)
+	return &Change{Kind: ChangeGone}
 }
 
 // seen takes over what an interface is called now.
