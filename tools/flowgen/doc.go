@@ -3,5 +3,5 @@
 // into an interface, to load it. What was sent follows from the number of
 // packets (see [Sequence]), so that a meter's answer can be checked exactly.
 //
-// It needs CAP_BPF and CAP_NET_ADMIN.
+// It needs CAP_BPF and CAP_NET_ADMIN, and CAP_SYS_ADMIN for live frames.
 package flowgen
