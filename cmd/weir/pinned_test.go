@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/tools/flowgen"
 )
 
 // pinPlace is where a meter can be pinned, in a BPF file system of the test's own.
@@ -43,20 +44,22 @@ func pinPlace(t *testing.T) string {
 
 // A sender sends frames of UDP flows from the near end of a wire.
 type sender struct {
-	t      *testing.T
-	socket int
-	sent   atomic.Uint64
-	stop   chan struct{}
-	done   chan struct{}
+	t         *testing.T
+	namespace string
+	socket    int
+	floods    *flowgen.Generator // from the first flood on
+	sent      atomic.Uint64
+	stop      chan struct{}
+	done      chan struct{}
 }
 
 func (w *wire) sender(t *testing.T) *sender {
 	t.Helper()
-	s := &sender{t: t}
+	s := &sender{t: t, namespace: w.tx}
 	opened := make(chan error)
 	go func() { // its thread is spoilt, and ends with it
 		runtime.LockOSThread()
-		opened <- s.open(w.tx)
+		opened <- s.inNamespace(s.open)
 	}()
 	if err := <-opened; err != nil {
 		t.Fatal(err)
@@ -65,8 +68,9 @@ func (w *wire) sender(t *testing.T) *sender {
 	return s
 }
 
-func (s *sender) open(namespace string) error {
-	ns, err := netns.GetFromName(namespace)
+// inNamespace brings the calling thread into the sender's namespace.
+func (s *sender) inNamespace(f func(near netlink.Link) error) error {
+	ns, err := netns.GetFromName(s.namespace)
 	if err != nil {
 		return err
 	}
@@ -78,14 +82,19 @@ func (s *sender) open(namespace string) error {
 	if err != nil {
 		return err
 	}
+	return f(near)
+}
+
+func (s *sender) open(near netlink.Link) (err error) {
 	if s.socket, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return err
 	}
 	return unix.Bind(s.socket, &unix.SockaddrLinklayer{Ifindex: near.Attrs().Index})
 }
 
-// senderPort is the source port of all its flows.
-const senderPort = 4000
+// senderPort is the source port of all its flows but those of floods, whose ports are
+// lower.
+const senderPort = 40_000
 
 // frame is one of flow n.
 func (s *sender) frame(n int) []byte {

@@ -25,6 +25,7 @@ const volatile __u32 cfg_flows = 1;      /* at most 2^24 */
 const volatile __u64 cfg_seed = 0;
 const volatile __u32 cfg_steps[STEPS] = { 1 }; /* below cfg_flows, coprime to it */
 const volatile __u32 cfg_ifindex = 0;    /* where live frames go */
+const volatile __u8 cfg_forward = 0;     /* none are reversed */
 
 /* How far a CPU is, and its ledger. */
 struct progress {
@@ -138,10 +139,15 @@ static __always_inline int frame_write(struct xdp_md *ctx, __u32 flow, int rever
 }
 
 /* A flow's packets alternate in direction; which comes first is up to the flow. */
+static __always_inline int reversed(const struct progress *g, __u32 flow)
+{
+	return !cfg_forward && ((g->round ^ mix(flow) >> 63) & 1);
+}
+
 static __always_inline int generate(struct xdp_md *ctx, struct progress *g)
 {
 	__u32 flow = flow_next(g);
-	int reverse = (g->round ^ mix(flow) >> 63) & 1;
+	int reverse = reversed(g, flow);
 
 	if (!frame_write(ctx, flow, reverse))
 		return 0;

@@ -14,6 +14,9 @@ import (
 type Options struct {
 	Flows uint32 // 1 to MaxFlows
 	Seed  uint64 // the order of the flows
+	// Forward has all packets go from client to server, where else those of a
+	// flow go back and forth. The order of the flows is the same.
+	Forward bool
 	// Ifindex is the interface that live frames leave from, 0 for none. A
 	// packet that leaves one end of a veth pair is received by the other, which
 	// takes it only if it runs a native XDP program or has NAPI switched on.
@@ -50,6 +53,7 @@ func Load(o Options) (*Generator, error) {
 		"cfg_seed":    o.Seed,
 		"cfg_steps":   steps(o.Flows, o.Seed),
 		"cfg_ifindex": uint32(o.Ifindex),
+		"cfg_forward": o.Forward,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return nil, fmt.Errorf("load generator: set %s: %w", name, err)

@@ -35,6 +35,7 @@ const (
 	FlowgenProgFlowgenLive  = "flowgen_live"
 	FlowgenProgFlowgenPass  = "flowgen_pass"
 	FlowgenVarCfgFlows      = "cfg_flows"
+	FlowgenVarCfgForward    = "cfg_forward"
 	FlowgenVarCfgIfindex    = "cfg_ifindex"
 	FlowgenVarCfgSeed       = "cfg_seed"
 	FlowgenVarCfgSteps      = "cfg_steps"
@@ -100,6 +101,7 @@ type FlowgenMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type FlowgenVariableSpecs struct {
 	CfgFlows   *ebpf.VariableSpec `ebpf:"cfg_flows"`
+	CfgForward *ebpf.VariableSpec `ebpf:"cfg_forward"`
 	CfgIfindex *ebpf.VariableSpec `ebpf:"cfg_ifindex"`
 	CfgSeed    *ebpf.VariableSpec `ebpf:"cfg_seed"`
 	CfgSteps   *ebpf.VariableSpec `ebpf:"cfg_steps"`
@@ -141,6 +143,7 @@ func (m *FlowgenMaps) Close() error {
 // It can be passed to LoadFlowgenObjects or ebpf.CollectionSpec.LoadAndAssign.
 type FlowgenVariables struct {
 	CfgFlows   *ebpf.Variable `ebpf:"cfg_flows"`
+	CfgForward *ebpf.Variable `ebpf:"cfg_forward"`
 	CfgIfindex *ebpf.Variable `ebpf:"cfg_ifindex"`
 	CfgSeed    *ebpf.Variable `ebpf:"cfg_seed"`
 	CfgSteps   *ebpf.Variable `ebpf:"cfg_steps"`

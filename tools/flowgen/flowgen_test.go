@@ -121,6 +121,29 @@ func TestKernelSendsTheSequence(t *testing.T) {
 	}
 }
 
+func TestForwardOnlyKeepsTheOrderAndReversesNothing(t *testing.T) {
+	g := load(t, Options{Flows: 37, Seed: 5, Forward: true})
+	s := NewSequence(37, 5)
+	frame := Template(TCP4, 64, macs)
+	out, want := make([]byte, len(frame)), append([]byte(nil), frame...)
+	for n := range 80 {
+		if err := onCPU(0, func() error {
+			_, err := g.objects.FlowgenChain.Run(&ebpf.RunOptions{Data: frame, DataOut: out})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		flow, _ := s.Next()
+		TupleOf(flow, false).Write(want)
+		if string(out) != string(want) {
+			t.Fatalf("packet %d:\n got %x\nwant %x", n, out, want)
+		}
+	}
+	if l, err := g.Ledger(); err != nil || l.Reversed != 0 {
+		t.Fatalf("ledger %+v (%v), want nothing reversed", l, err)
+	}
+}
+
 func TestRunRefusesAFrameWithoutPorts(t *testing.T) {
 	g := load(t, Options{Flows: 1})
 	if _, err := g.Run(make([]byte, 30), 10); err == nil {
@@ -173,9 +196,11 @@ func TestLiveFramesAllArrive(t *testing.T) {
 	}
 	defer l.Close()
 	before := rxPackets(t, "gen1")
-	const packets = 200_000
-	if err := g.Live(Template(UDP6, 128, macs), packets, 64); err != nil {
-		t.Fatal(err)
+	const packets, calls = 200_000, 100
+	for range calls {
+		if err := g.Live(Template(UDP6, 128, macs), packets/calls, 64); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ledger, err := g.Ledger()
 	if err != nil || ledger.Packets != packets || ledger.Octets != packets*128 {
