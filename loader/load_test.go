@@ -114,7 +114,7 @@ func million(n uint64, took time.Duration) float64 { return float64(n) / took.Se
 
 // holdToMark wants a load to have come to the mark, in soak, for which the machine is
 // to have nothing else to do. The floods are not held to it: there the two CPUs that
-// send are also to close flows and to read them, and come to about as much.
+// send are also to close flows and to read them, and come to less.
 func holdToMark(t *testing.T, packets uint64, took time.Duration) {
 	t.Helper()
 	if rate := float64(packets) / took.Seconds(); soaking() && rate < mark {
