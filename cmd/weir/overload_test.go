@@ -204,6 +204,9 @@ func TestC4StoppedMeterUnderLoadLosesSinglePacketsOnly(t *testing.T) {
 	if packets, _, _ := once(t, out); code != exitComplete || packets != uint64((rounds+2)*established) {
 		t.Errorf("exit code %d; %d packets of established flows, want %d: %s", code, packets, (rounds+2)*established, said)
 	}
+	if mark := soak(0.0, 1.0); rate < mark {
+		t.Errorf("%.2f M frames/s, want %.0f M: is the machine busy?", rate, mark)
+	}
 	if lost == 0 || ledgerTerm(t, said, "metered") != s.sent.Load() {
 		t.Errorf("%d packets sent, %d lost: want the ring to have been full: %s", s.sent.Load(), lost, said)
 	}
