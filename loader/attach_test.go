@@ -213,6 +213,7 @@ func TestWrongOptionsAreSaidBeforeAnythingIsTouched(t *testing.T) {
 		"interfaces":    nil,
 		"named twice":   nil,
 		"filter syntax": func(o *loader.Options) { o.Filter = compiled("prot tcp") },
+		"panicked":      func(o *loader.Options) { o.Filter = func(int) ([]netbpf.RawInstruction, error) { panic("no") } },
 	} {
 		names := map[string][]string{"interfaces": {}, "named twice": {"lo", "lo"}}[name]
 		if names == nil {

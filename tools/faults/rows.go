@@ -118,8 +118,10 @@ func process() []row {
 		{id: "C4", promise: "stopped and continued, as A4", tests: []string{
 			"cmd/weir TestC4StoppedMeterMissesNothing", "cmd/weir TestC4StoppedMeterUnderLoadLosesSinglePacketsOnly"},
 			missing: "a mark of a million frames a second: the rate is the machine's"},
-		{id: "C5", promise: "a panic in a plug-in costs its feature only", tests: []string{"userspace/sink TestC5PanicOfAColumnCostsItsValueOnly"},
-			missing: "plug-ins that see packets: a program can add columns only"},
+		{id: "C5", promise: "a panic in a plug-in costs its feature only", tests: []string{
+			"userspace TestC5PanicsOfAProgramsFunctionsCostTheirFeatureOnly", "userspace TestC5PanicsBesideALiveMeterCostTheirFeatureOnly",
+			"userspace/sink TestC5PanicOfAColumnCostsItsValueOnly", "userspace/sink TestC5PanicOfAWriterIsAnErrorOfItsOutput",
+			"dpi TestC5PanicsBesideAWorkerCostTheirFeatureOnly", "loader TestC5PanicOfWhoIsToldOfChangesCostsTheTellingOnly"}},
 		{id: "C6", promise: "opening and closing leaks nothing",
 			tests: []string{"loader TestC6OpeningAndClosingLeaksNothing", "loader TestC6WatchingLeaksNothing"}},
 		{id: "C7", promise: "tight limits: it meters, or says why in a line", tests: []string{
