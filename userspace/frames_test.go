@@ -79,7 +79,7 @@ func framesAgree(t *testing.T, cases []frameCase) []bpf.Record {
 		if len(c.data) < bpftest.MinFrame {
 			continue // the kernel runs no such frame
 		}
-		run.list = append(run.list, userspace.CapturedPacket{Data: c.data, Length: uint32(len(c.data)), LinkType: 1, TimeNs: uint64(time.Duration(i) * time.Millisecond)})
+		run.List = append(run.List, userspace.CapturedPacket{Data: c.data, Length: uint32(len(c.data)), LinkType: 1, TimeNs: uint64(time.Duration(i) * time.Millisecond)})
 	}
 	decodersAgree(t, 1, bpf.WeirAccountingACCOUNTING_LINK, run)
 	return metersAgree(t, t.Name(), 1, everything(false), run)
