@@ -132,4 +132,5 @@ func TestA3TwoWritersOfOneFlowKeepItsSums(t *testing.T) {
 	if n := r.Dir[0].Packets; r.Dir[0].Octets != 60*n || r.Dir[0].SizeSq != 3600*n {
 		t.Errorf("sums of %d packets do not fit: %+v", n, r.Dir[0])
 	}
+	t.Logf("measured: %d packets of two CPUs, %d octets in one record, as were sent", r.Dir[0].Packets, r.Dir[0].Octets)
 }
