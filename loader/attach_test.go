@@ -17,6 +17,7 @@ import (
 	netbpf "golang.org/x/net/bpf"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/loader/filter"
 	"github.com/weirflow/weir/userspace"
@@ -98,7 +99,7 @@ func TestSeveralInterfacesAreTold(t *testing.T) {
 }
 
 func TestB10GenericXDPIsFallenBackToWithAWarning(t *testing.T) {
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	a := attach(t, options(), "lo")
 	if w := a.Warnings(); len(w) != 1 || !strings.HasPrefix(w[0], "lo: its driver refuses native XDP") {
 		t.Errorf("warnings %q", w)
@@ -109,7 +110,7 @@ func TestB10GenericXDPIsFallenBackToWithAWarning(t *testing.T) {
 }
 
 func TestB10NativeXDPIsExact(t *testing.T) {
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	o := options()
 	o.XDPMode = loader.XDPNative
 	_, err := loader.Attach([]string{"lo"}, o)
@@ -129,7 +130,7 @@ func oneLine(t *testing.T, err error, advice string) {
 }
 
 func TestAnInterfaceThatIsNotThereIsNamedWithThoseThatAre(t *testing.T) {
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	_, err := loader.Attach([]string{"nosuch"}, options())
 	if !errors.Is(err, loader.ErrNoInterface) {
 		t.Fatalf("error is %v", err)
@@ -201,7 +202,7 @@ func TestAllInterfacesAreAttachedOrNone(t *testing.T) {
 }
 
 func TestWrongOptionsAreSaidBeforeAnythingIsTouched(t *testing.T) {
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	for name, set := range map[string]func(*loader.Options){
 		"direction":     func(o *loader.Options) { o.Direction = "up" },
 		"hook":          func(o *loader.Options) { o.Hook = "tc" },
@@ -273,7 +274,7 @@ func TestTheFilterDecidesWhatIsMetered(t *testing.T) {
 
 // A tun device carries bare IP packets: no Ethernet header, and no XDP for it.
 func TestBareIPPacketsOfATunnelAreMetered(t *testing.T) {
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	tun := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "weirtun"}, Mode: netlink.TUNTAP_MODE_TUN,
 		Flags: netlink.TUNTAP_NO_PI, Queues: 1}
 	if err := netlink.LinkAdd(tun); err != nil {
