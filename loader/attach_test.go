@@ -20,7 +20,6 @@ import (
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/loader/filter"
-	"github.com/weirflow/weir/userspace"
 )
 
 func TestB10FramesThatArriveBecomeFlowsAtEveryHook(t *testing.T) {
@@ -305,11 +304,7 @@ func TestB7InterfaceDeletedWhileObservedCostsNoFlow(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	a := attach(t, o, nearName)
-	c, err := userspace.NewConsumer(a.Handles(), userspace.WithConfig(userspace.Config(o.Config)), userspace.WithDetach(a.Detach))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := consumer(t, a, o)
 	w.send(w.farSocket, 4, 3)
 	arrived(t, c)
 	if err := netlink.LinkDel(w.near); err != nil {

@@ -3,7 +3,9 @@
 package captures
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,4 +89,26 @@ func (p *Packets) ReadPacket(out *userspace.CapturedPacket) error {
 	*out = p.List[p.next]
 	p.next++
 	return nil
+}
+
+// Lines reads a file of JSON values, one a line, such as the reference's answers.
+func Lines[T any](path string) (values []T, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var v T
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			return nil, fmt.Errorf("read line %d of %s: %w", 1+len(values), path, err)
+		}
+		values = append(values, v)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return values, nil
 }

@@ -62,3 +62,16 @@ func TestACaptureIsLoadedAsItIs(t *testing.T) {
 		t.Errorf("behind the last: %v", err)
 	}
 }
+
+func TestLinesAreReadToTheOneThatIsNone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lines")
+	for text, want := range map[string][]int{"1\n2\n3": {1, 2, 3}, "": nil, "1\nx\n": nil} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Lines[int](path)
+		if bad := text == "1\nx\n"; !slices.Equal(got, want) || (err != nil) != bad {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+}
