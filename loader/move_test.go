@@ -7,7 +7,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-
 )
 
 // An interface that moves to another namespace goes on being metered there; only
