@@ -67,15 +67,16 @@ tests: setup
 	  packages="./userspace/... ./cmd/weir/..." run env CGO_ENABLED=0 || status=1; \
 	  exit $$status; } | $(GO) run ./tools/tally $(ALLOW)
 
-# A line for each fault that weir has to survive; make test runs the same tests.
+# A line for each fault that weir has to survive; make test runs the same tests, and
+# not what takes other commands: fuzzing, another kernel, measuring.
 ROWS ?=
 FAULTS = PATH="$(dir $(GO)):$(PATH)" $(GO) run ./tools/faults $(AS_ROOT)
 
 test-faults: setup ## Show, row by row, what weir survives (ROWS="A1 B9": these only)
 	@$(FAULTS) $(ROWS)
 
-soak: setup ## The same with the long tests in full: half an hour and more
-	@$(FAULTS) -soak -timeout 3h $(ROWS)
+soak: setup ## The same at full strength: some two hours
+	@$(FAULTS) -soak -timeout 3h -to build/soak.txt $(ROWS)
 
 # The machine is emulated and takes no root, but for what apt installs.
 test-vm: setup ## Run the BPF tests on Linux 6.1 in qemu (KERNEL=IMAGE: on another)
@@ -83,9 +84,10 @@ test-vm: setup ## Run the BPF tests on Linux 6.1 in qemu (KERNEL=IMAGE: on anoth
 	PATH="$(dir $(GO)):$$PATH" $(GO) run ./tools/vm -kernel "$$image" $(VMFLAGS) | $(GO) run ./tools/tally
 
 # Targets below bpf/ load BPF programs.
-fuzz: setup ## Fuzz every target, each for T=30s
-	@git grep -hoE '^func Fuzz\w+' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
-	@git grep -oE '^func Fuzz\w+' -- '*_test.go' | while IFS=: read -r file target; do \
+FUZZ ?= Fuzz\w+
+fuzz: setup ## Fuzz every target, each for T=30s (FUZZ='FuzzReader|FuzzDecode': these only)
+	@git grep -hoE '^func ($(FUZZ))\b' -- '*_test.go' >/dev/null || { echo "no fuzz targets"; exit 1; }
+	@git grep -oE '^func ($(FUZZ))\b' -- '*_test.go' | while IFS=: read -r file target; do \
 		as_root=(); [[ $$file != bpf/* ]] || as_root=($(AS_ROOT)); \
 		echo "fuzz $${target#func } in $$(dirname $$file) for $(T)"; \
 		$(GO) test "$${as_root[@]}" -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "./$$(dirname $$file)" </dev/null; \
@@ -106,7 +108,7 @@ hostile: setup ## Show nDPI every truncation of captures, and anything for T=60s
 	$(GO) test -run '^$$' -fuzz '^FuzzSamples$$' -fuzztime $(T) -fuzzminimizetime 10x ./dpi
 
 bench: setup ## Print ratios of speed, measured side by side
-	$(GO) run ./tools/bench
+	$(GO) run $(AS_ROOT) ./tools/bench $(BENCHFLAGS)
 
 # A folder of captures kept aside may hold the answers itself.
 parity: setup ## Compare with nfstream's answers in CAPTURES

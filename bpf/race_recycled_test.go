@@ -1,8 +1,6 @@
 package bpf_test
 
 import (
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,20 +25,12 @@ func entriesChangeHands(t *testing.T, o bpftest.Options) {
 	m := bpftest.New(t, o)
 	c := &chains{t: t, m: m, flows: map[uint64]*chain{}}
 	frames := raceFrames(t, 200)
-	var wg sync.WaitGroup
-	var running atomic.Int32
-	running.Store(writers)
-	for cpu := range writers {
-		wg.Go(func() {
-			defer running.Add(-1)
-			oneByOne(t, m, frames, 1+cpu)
-		})
-	}
-	for sweeps := 0; running.Load() > 0; sweeps++ {
+	sweeps := 0
+	whileWriting(func(cpu int) { oneByOne(t, m, frames, 1+cpu) }, func() {
 		sweepRuns(t, m, bpf.WeirSweepMode(sweeps%3))
 		c.read()
-	}
-	wg.Wait()
+		sweeps++
+	})
 	finish(t, m, 1<<62)
 	c.read()
 	c.check()

@@ -1,85 +1,37 @@
 package dpi_test
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/bpf/bpftest"
+	capturefiles "github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
-	"github.com/weirflow/weir/userspace/pcapfile"
 )
 
 // captureFolders are read where they are there: the project's own always, the
 // reference's beside a checkout that has them.
 var captureFolders = []string{"../testdata", "../../shared/captures"}
 
-// captures lists every capture file below the folders.
-func captures(tb testing.TB) (paths []string) {
+func captures(tb testing.TB) []string {
 	tb.Helper()
-	for i, folder := range captureFolders {
-		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) && i > 0 {
-			continue
-		}
-		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-			base := strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
-			if ext := filepath.Ext(base); ext == ".pcap" || ext == ".pcapng" {
-				paths = append(paths, path)
-			}
-			return err
-		})
-		if err != nil {
-			tb.Fatal(err)
-		}
-	}
-	if len(paths) == 0 {
-		tb.Fatal("no captures: testdata/ is empty")
+	paths, err := capturefiles.Beside(captureFolders...)
+	if err != nil {
+		tb.Fatal(err)
 	}
 	return paths
 }
 
-// packets is a capture in memory, and a PacketSource.
-type packets struct {
-	list []userspace.CapturedPacket
-	next int
-}
-
-func (p *packets) ReadPacket(out *userspace.CapturedPacket) error {
-	if p.next == len(p.list) {
-		return io.EOF
-	}
-	*out = p.list[p.next]
-	p.next++
-	return nil
-}
-
-// load reads a capture, up to its damage if it has any, by link type, less the
-// frames that are shorter than BPF_PROG_TEST_RUN takes.
+// load reads a capture by link type, less the frames that are shorter than
+// BPF_PROG_TEST_RUN takes.
 func load(tb testing.TB, path string) map[uint32][]userspace.CapturedPacket {
 	tb.Helper()
-	r, err := pcapfile.Open(path)
+	byLink, _, err := capturefiles.Load(path, bpftest.MinFrame)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer r.Close()
-	byLink := map[uint32][]userspace.CapturedPacket{}
-	for {
-		var p userspace.CapturedPacket
-		if err := r.ReadPacket(&p); err != nil {
-			return byLink
-		}
-		if len(p.Data) >= bpftest.MinFrame {
-			p.Data = bytes.Clone(p.Data)
-			byLink[p.LinkType] = append(byLink[p.LinkType], p)
-		}
-	}
+	return byLink
 }
 
 // labelsByFlow are the nine columns of flows, and their details, each behind what tells one flow of

@@ -39,6 +39,7 @@ func TestH4CrashCostsLabelsNotFlows(t *testing.T) {
 	if !strings.Contains(s.LastCrash, "killed") || !strings.Contains(s.LastCrash, "crashing as told") {
 		t.Errorf("the last crash is told as %q", s.LastCrash)
 	}
+	t.Logf("measured: a crash among 20000 flows: all there, %d without a label", lost)
 }
 
 func TestH4HangIsEndedByTheWatchdog(t *testing.T) {
@@ -69,6 +70,7 @@ func TestH4AbortSpinAndAGigabyteCostLabelsNotFlows(t *testing.T) {
 			if o.labels[1].Reason != "" || o.labels[5000].Reason != "" {
 				t.Errorf("flows before and after have no label: %q, %q", o.labels[1].Reason, o.labels[5000].Reason)
 			}
+			t.Logf("measured: %s: 5000 flows, all there, %d without a label", name, s.FlowsCrashed)
 		})
 	}
 }
@@ -107,6 +109,7 @@ func TestH4SampleThatIsFatalTwiceIsQuarantined(t *testing.T) {
 	if s := w.Stats(); s.Crashes != 2 || s.FlowsQuarantined != 2 {
 		t.Errorf("%+v", s)
 	}
+	t.Logf("measured: a fatal sample in 4 inputs kills %d times, then its flow is quarantined", w.Stats().Crashes)
 }
 
 // TestH4ProcessIsBackWithinASecond kills the process again and again.
@@ -145,4 +148,5 @@ func TestH4CrashesAgainAndAgainDoNotHoldUpFlows(t *testing.T) {
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("it took %v", took)
 	}
+	t.Logf("measured: %d flows that each crash nDPI come out in %v", len(o.labels), time.Since(began).Round(time.Millisecond))
 }

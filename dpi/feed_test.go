@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
+	capturefiles "github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -90,7 +91,7 @@ func flowSamples(t testing.TB, path string) (flows [][]userspace.Sample) {
 	for _, list := range load(t, path) {
 		c := userspace.DefaultConfig()
 		c.Samples, c.SampleOctets = dpi.DefaultDissections, userspace.SampleOctetsMax
-		m, err := userspace.NewMeter(&packets{list: list}, userspace.WithConfig(c), userspace.WithSamples(func(s *userspace.Sample) {
+		m, err := userspace.NewMeter(&capturefiles.Packets{List: list}, userspace.WithConfig(c), userspace.WithSamples(func(s *userspace.Sample) {
 			i, known := index[s.FlowID]
 			if !known {
 				i = len(flows)

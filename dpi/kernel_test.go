@@ -12,6 +12,7 @@ import (
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/dpi/worker"
+	capturefiles "github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -152,7 +153,7 @@ func fileMeter(t *testing.T, list []userspace.CapturedPacket, samples userspace.
 	t.Helper()
 	c := userspace.DefaultConfig()
 	c.Samples = dpi.DefaultDissections
-	m, err := userspace.NewMeter(&packets{list: list}, userspace.WithConfig(c), userspace.WithSamples(samples))
+	m, err := userspace.NewMeter(&capturefiles.Packets{List: list}, userspace.WithConfig(c), userspace.WithSamples(samples))
 	if err != nil {
 		t.Fatal(err)
 	}

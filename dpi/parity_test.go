@@ -1,9 +1,7 @@
 package dpi_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/weirflow/weir/dpi"
+	capturefiles "github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/pcapfile"
 )
@@ -73,22 +72,8 @@ func answerOf(f *userspace.Flow) answer {
 
 func readAnswers(t *testing.T, path string) []answer {
 	t.Helper()
-	file, err := os.Open(path)
+	answers, err := capturefiles.Lines[answer](path)
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	var answers []answer
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var a answer
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			t.Fatal(err)
-		}
-		answers = append(answers, a)
-	}
-	if err := lines.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return answers

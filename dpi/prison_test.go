@@ -110,6 +110,7 @@ func TestH5ProcessThatIsTakenOverCanDoNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	const refused, without = "operation not permitted", "cannot allocate memory"
+	tried := 0
 	for _, c := range []struct{ act, want string }{
 		{"count", "done"}, // or nothing of this shows anything
 		{"read " + file, refused}, {"read /etc/passwd", refused}, {"read /proc/self/maps", refused}, {"list /", refused},
@@ -118,6 +119,7 @@ func TestH5ProcessThatIsTakenOverCanDoNothing(t *testing.T) {
 		{"fork", refused}, {"trace", killed}, {"signal", refused}, {"bpf", killed},
 		{"memory", without}, {"shared", refused}, {"code", refused}, {"limit", refused},
 	} {
+		tried++
 		t.Run(c.act, func(t *testing.T) {
 			if came := attempt(t, c.act, dpi.Options{}); came != c.want {
 				t.Errorf("came to %q, want %q", came, c.want)
@@ -127,6 +129,7 @@ func TestH5ProcessThatIsTakenOverCanDoNothing(t *testing.T) {
 	if content, err := os.ReadFile(file); err != nil || string(content) != "secret" {
 		t.Errorf("the file has %q, %v", content, err)
 	}
+	t.Logf("measured: %d acts of a process that is taken over: computing is let, all else refused or killed for", tried)
 }
 
 // Without the sandbox the acts work: it is it that refuses them above.

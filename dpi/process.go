@@ -299,9 +299,12 @@ func (p *process) silent() time.Duration {
 // that the process cannot be heard meanwhile is not its silence.
 func (p *process) announce(l *userspace.Label) {
 	p.deaf.Store(true)
+	defer func() {
+		p.w.survive(recover())
+		p.alive()
+		p.deaf.Store(false)
+	}()
 	p.w.o.Classified(l)
-	p.alive()
-	p.deaf.Store(false)
 }
 
 // write writes batches as they come.

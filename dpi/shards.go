@@ -93,7 +93,7 @@ func (s Stats) plus(o Stats) Stats {
 		{&s.Samples, &o.Samples}, {&s.SamplesDropped, &o.SamplesDropped}, {&s.Shown, &o.Shown}, {&s.Rejected, &o.Rejected},
 		{&s.Evicted, &o.Evicted}, {&s.Unread, &o.Unread}, {&s.Flows, &o.Flows}, {&s.FlowsCrashed, &o.FlowsCrashed},
 		{&s.FlowsEvicted, &o.FlowsEvicted}, {&s.FlowsQuarantined, &o.FlowsQuarantined}, {&s.Started, &o.Started},
-		{&s.Crashes, &o.Crashes}, {&s.Hangs, &o.Hangs}, {&s.Memory, &o.Memory},
+		{&s.Crashes, &o.Crashes}, {&s.Hangs, &o.Hangs}, {&s.Memory, &o.Memory}, {&s.Panics, &o.Panics},
 	} {
 		*c.to += *c.from
 	}

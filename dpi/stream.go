@@ -169,24 +169,49 @@ func (s *stream) Ledger() userspace.Ledger {
 	return l
 }
 
-// produce moves flows from the inner source to the queue.
+// produce moves flows from the inner source to the queue. A panic of the source is an
+// error of its, and its end; what it had yielded comes out.
 func (s *stream) produce(ctx context.Context) {
 	defer close(s.produced)
 	s.w.shards.begin(s.stop)
-	for f, err := range s.src.Flows(ctx) {
-		p := s.take(f, err)
-		if err == nil {
-			s.w.shards.of(&p.flow.Record.Key).ask(p)
-		}
-		if !s.wait() {
-			return
-		}
+	all, err := s.pass(ctx)
+	if err != nil {
+		s.take(nil, err)
+	} else if !all {
+		return
 	}
 	s.w.shards.flush()
 	s.mu.Lock()
 	s.ended = true
 	s.ready.Signal()
 	s.mu.Unlock()
+}
+
+// pass passes on what the inner source yields, and tells whether that is all: the
+// caller may have left.
+func (s *stream) pass(ctx context.Context) (all bool, err error) {
+	ours := false
+	defer func() {
+		if ours {
+			return // no panic of the source's
+		}
+		if p := recover(); p != nil {
+			err = &userspace.PanicError{What: "the source of flows", Value: p}
+		}
+	}()
+	for f, err := range s.src.Flows(ctx) {
+		ours = true
+		p := s.take(f, err)
+		if err == nil {
+			s.w.shards.of(&p.flow.Record.Key).ask(p)
+		}
+		more := s.wait()
+		ours = false
+		if !more {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // take queues a copy of what the inner source yielded.

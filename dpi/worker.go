@@ -124,6 +124,9 @@ type Stats struct {
 	Started          uint64 // processes that got ready
 	Crashes          uint64 // processes that ended by themselves or broke the protocol
 	Hangs            uint64 // processes that were ended for Timeout
+	// Panics is how often the program's own Classified or StopSamples panicked: that
+	// label was not told, or that flow's samples go on.
+	Panics uint64
 	// Memory is how many octets nDPI holds in the process that runs.
 	Memory uint64
 	// LastCrash says how the last process ended that should not have.
@@ -400,6 +403,17 @@ func (w *Worker) begin() {
 
 func (w *Worker) stopSamples(ref worker.FlowRef) {
 	if s := w.stop.Load(); s != nil {
+		defer func() { w.survive(recover()) }()
 		(*s).StopSamples(ref.FlowID, ref.Part)
 	}
+}
+
+// survive counts a panic, if it was one, of what the program gave.
+func (w *Worker) survive(panicked any) {
+	if panicked == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stats.Panics++
 }

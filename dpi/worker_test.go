@@ -424,6 +424,7 @@ func TestH5ProcessHasNoPrivileges(t *testing.T) {
 	if left := children(t, os.Getpid()); len(left) != 0 {
 		t.Errorf("after Close: %v", left)
 	}
+	t.Logf("measured: %d lines of its status hold: no capability, no new privileges, a filter of system calls", len(wanted))
 }
 
 // parent starts a worker, says so, and waits to be killed.

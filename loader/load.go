@@ -176,7 +176,7 @@ func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf
 const filterFunction = "packet_filter"
 
 func (a *Attachment) setFilter(spec *ebpf.CollectionSpec, o *Options, linkType bpf.LinkType) error {
-	raw, err := o.Filter(int(linkType))
+	raw, err := o.filterFor(linkType)
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}

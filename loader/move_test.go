@@ -7,8 +7,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-
-	"github.com/weirflow/weir/userspace"
 )
 
 // An interface that moves to another namespace goes on being metered there; only
@@ -17,11 +15,7 @@ func TestB8InterfaceMayMoveToAnotherNamespace(t *testing.T) {
 	w := newWorld(t)
 	o := options()
 	a := attach(t, o, nearName)
-	c, err := userspace.NewConsumer(a.Handles(), userspace.WithConfig(userspace.Config(o.Config)), userspace.WithDetach(a.Detach))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := consumer(t, a, o)
 	w.send(w.farSocket, 1, 2)
 	time.Sleep(20 * time.Millisecond)
 	w.moveNear()

@@ -111,5 +111,15 @@ func (o *Options) validate() error {
 	return nil
 }
 
+// filterFor compiles the filter for a link type. A panic of it is an error.
+func (o *Options) filterFor(linkType bpf.LinkType) (raw []netbpf.RawInstruction, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("compile the filter: it panicked: %v", p)
+		}
+	}()
+	return o.Filter(int(linkType))
+}
+
 // sampleOctetsMax is SAMPLE_OCTETS_MAX of bpf/emit.h.
 const sampleOctetsMax = 16384

@@ -84,7 +84,7 @@ func filterHash(points []PinnedPoint, o *Options) (string, error) {
 	}
 	h := sha256.New()
 	for _, p := range points {
-		raw, err := o.Filter(int(p.LinkType))
+		raw, err := o.filterFor(p.LinkType)
 		if err != nil {
 			return "", fmt.Errorf("attach: %w", err)
 		}

@@ -41,7 +41,7 @@ func TestProbeFindsThisMachineFit(t *testing.T) {
 }
 
 func TestProbeSaysWhatIsMissingWithoutPrivilege(t *testing.T) {
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	bpftest.WithCapabilities(t, nil, func() {
 		checks := probed(t)
 		for _, name := range []string{"capabilities", "metering programs"} {

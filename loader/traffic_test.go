@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/tools/flowgen"
 	"github.com/weirflow/weir/userspace"
 )
@@ -34,7 +35,7 @@ type load struct {
 
 func newLoad(t *testing.T) *load {
 	t.Helper()
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	// Neighbour discovery would be counted too.
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil {
 		t.Fatal(err)

@@ -61,7 +61,8 @@ const lookInterval = 500 * time.Millisecond
 // One that is gone is attached again when an interface of its name returns, once
 // tell has returned: the flows of before can be closed in it. Watch belongs on a
 // thread of the network namespace in which the interfaces were attached. It takes
-// no more privilege than attaching does, and opens nothing but a netlink socket.
+// no more privilege than attaching does, and opens nothing but a netlink socket. If
+// tell panics, what it was told is taken for told, and Watch says so at its end.
 func (a *Attachment) Watch(ctx context.Context, tell func(Change)) error {
 	n, err := subscribe()
 	if err != nil {
@@ -70,18 +71,30 @@ func (a *Attachment) Watch(ctx context.Context, tell func(Change)) error {
 	defer n.close()
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
+	var panicked error
 	for {
 		changes := a.look()
 		for _, c := range changes {
-			tell(c)
+			panicked = errors.Join(panicked, c.tell(tell))
 		}
 		if len(changes) > 0 {
 			continue // the next may be due already
 		}
 		if !n.await(ctx, ticker.C, a.concerns) {
-			return nil
+			return panicked
 		}
 	}
+}
+
+// tell calls the program's function, whose panic is an error.
+func (c Change) tell(tell func(Change)) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("tell of %s: it panicked: %v", c.Interface.Name, p)
+		}
+	}()
+	tell(c)
+	return nil
 }
 
 // notifications are the kernel's, of the interfaces of a namespace.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -266,4 +267,47 @@ func TestC6WatchingLeaksNothing(t *testing.T) {
 		t.Errorf("%d goroutines before, %d after", goroutines, after)
 	}
 	t.Logf("measured: watched %d times: 0 descriptors, 0 goroutines more", cycles)
+}
+
+// Who is told of changes may panic: an interface that returns is metered all the same.
+func TestC5PanicOfWhoIsToldOfChangesCostsTheTellingOnly(t *testing.T) {
+	w := newWorld(t)
+	a := attach(t, options(), nearName)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended, panics := make(chan error, 1), 0
+	go func() {
+		runtime.LockOSThread()
+		if err := netns.Set(w.here); err != nil {
+			ended <- err
+			return
+		}
+		ended <- a.Watch(ctx, func(c loader.Change) {
+			panics++
+			if c.Kind == loader.ChangeReturned {
+				cancel()
+			}
+			panic("not now")
+		})
+	}()
+	if err := netlink.LinkDel(w.near); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, a, loader.InterfaceGone)
+	w.connect()
+	err := <-ended
+	if err == nil || !strings.Contains(err.Error(), "not now") || a.Interfaces()[0].State != loader.InterfaceObserved {
+		t.Errorf("%v; %+v", err, a.Interfaces())
+	}
+	t.Logf("measured: told %d times, and panicked each time; the interface is %s again", panics, a.Interfaces()[0].State)
+}
+
+// awaitState waits until the first interface is in a state.
+func awaitState(t *testing.T, a *loader.Attachment, state loader.InterfaceState) {
+	t.Helper()
+	for began := time.Now(); a.Interfaces()[0].State != state; time.Sleep(time.Millisecond) {
+		if time.Since(began) > 10*time.Second {
+			t.Fatalf("it is %s after %v, and not %s", a.Interfaces()[0].State, time.Since(began), state)
+		}
+	}
 }

@@ -3,7 +3,6 @@ package loader_test
 import (
 	"context"
 	"encoding/binary"
-	"runtime"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/userspace"
 )
@@ -34,28 +34,6 @@ const (
 	farName  = "weir1"
 )
 
-// newNamespace moves the test's thread into a new namespace until the test ends.
-func newNamespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatalf("make a network namespace: %v (this test needs CAP_SYS_ADMIN: run as root)", err)
-	}
-	t.Cleanup(func() {
-		_ = ns.Close()
-		if netns.Set(home) == nil {
-			runtime.UnlockOSThread()
-		}
-		_ = home.Close()
-	})
-	up(t, "lo")
-}
-
 func up(t *testing.T, name string) netlink.Link {
 	t.Helper()
 	dev, err := netlink.LinkByName(name)
@@ -70,7 +48,7 @@ func up(t *testing.T, name string) netlink.Link {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	w := &world{t: t}
 	var err error
 	if w.here, err = netns.Get(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -49,6 +50,8 @@ type Consumer struct {
 	pointEnds chan pointEnd
 	ending    []pointEnd    // not closed yet
 	over      chan struct{} // closed when the iteration has come to its end
+
+	nicPanics atomic.Uint64
 
 	mu        sync.Mutex
 	published Ledger
@@ -184,10 +187,11 @@ func (c *Consumer) tend() error {
 	return c.keepUp()
 }
 
-func (c *Consumer) detach() error {
+func (c *Consumer) detach() (err error) {
 	if c.options.detach == nil {
 		return nil
 	}
+	defer surviveAs(&err, "the function that detaches")
 	return c.options.detach()
 }
 

@@ -142,5 +142,5 @@ func (c *Consumer) sampleEvent(e *bpf.SampleEvent, data []byte) {
 		WireLength:  e.WireLength,
 		Packet:      data,
 	}
-	c.options.samples(&c.sample)
+	c.options.samples.show(&c.sample, &c.counted.Panics.Samples)
 }

@@ -33,9 +33,20 @@ func (c *Consumer) Ledger() Ledger {
 		}
 	}
 	if c.options.nic != nil {
-		l.NIC = c.options.nic()
+		l.NIC = c.nic()
 	}
+	l.Panics.NIC = c.nicPanics.Load()
 	return l
+}
+
+// nic asks for what the interfaces have counted.
+func (c *Consumer) nic() *Range {
+	defer func() {
+		if recover() != nil {
+			c.nicPanics.Add(1)
+		}
+	}()
+	return c.options.nic()
 }
 
 // addPoint adds the counters of one observation point.

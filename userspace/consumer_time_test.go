@@ -73,6 +73,7 @@ func wallClockSetMidFlow(t *testing.T, jump time.Duration) {
 	if l.ClockJumps != 1 || (l.ClockJumped-time.Hour).Abs() > clockSlack {
 		t.Errorf("the ledger has %d jumps of %v", l.ClockJumps, l.ClockJumped)
 	}
+	t.Logf("measured: the clock set by %v: %d packets, %d jump noted; ended %v after its last packet, the idle timeout is %v", jump, want.packets, l.ClockJumps, quiet.Round(time.Millisecond), c.IdleTimeout)
 }
 
 // A showing is when the first and the last packet were shown, each between two
@@ -148,6 +149,7 @@ func TestD2TimeNamespaceMovesNoFlow(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
 	}
+	t.Logf("measured: %d s ahead of the clock outside, the times of a flow are right to %v", ahead, clockSlack)
 }
 
 func timesInNamespace(t *testing.T) {

@@ -39,6 +39,10 @@ func ledgerCounters(l *Ledger, all bool) (names []string) {
 			for r := 1; r < v.Len(); r++ {
 				add(fmt.Sprintf("EndReasons[%s]", bpf.EndReason(r)), v.Index(r))
 			}
+		case "Panics":
+			for of, n := range v.Fields() {
+				add("Panics."+of.Name, n)
+			}
 		default:
 			add(field.Name, v)
 		}
@@ -92,6 +96,8 @@ var ledgerDrivers = []struct {
 	{"expiry into a full ring", driveDeferred, []string{"Deferred", "EndReasons[idle timeout]"}},
 	{"a process that is killed", driveKilled, []string{"LostWithConsumer"}},
 	{"a wall clock that is set", driveClock, []string{"ClockJumps", "ClockJumped"}},
+	{"functions that panic", drivePanics, []string{"Panics.Samples", "Panics.NIC"}},
+	{"a filter that panics", drivePanickingFilter, []string{"Panics.Filter"}},
 	{"a file", driveFile, append([]string{"Regressions", "EndReasons[active timeout]", "EndReasons[end of flow]", "EndReasons[lack of resources]"}, ignoredCounters()...)},
 }
 
@@ -120,6 +126,29 @@ func driveInterface(t *testing.T) Ledger {
 	k := newKernelMeter(t, c, ringOctets)
 	k.showAll(2, 2)
 	return readAll(t, k.consumer(c, WithSamples(func(*Sample) {}), WithNIC(func() *Range { return &Range{Count{4, 0}, Count{4, 0}} })))
+}
+
+func drivePanics(t *testing.T) Ledger {
+	c := liveConfig()
+	c.Samples = 1
+	k := newKernelMeter(t, c, ringOctets)
+	k.show(1)
+	return readAll(t, k.consumer(c, WithSamples(func(*Sample) { panic("no") }), WithNIC(func() *Range { panic("no") })))
+}
+
+func drivePanickingFilter(t *testing.T) Ledger {
+	var list captured
+	list.add(udpFrame(1), 1, time.Second)
+	m, err := NewMeter(&list, WithFilter(func([]byte, uint32) bool { panic("no") }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range m.Flows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m.Ledger()
 }
 
 func driveBreak(t *testing.T) Ledger {

@@ -1,40 +1,20 @@
 package userspace_test
 
 import (
-	"io"
 	"testing"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/bpf/differential"
+	"github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 )
 
 // That the two homes agree on captures, and on what a fuzzer makes, is held in
 // bpf/differential; here they are held to each other on packets of a test's own.
 
-// packets is a capture in memory, and a PacketSource.
-type packets struct {
-	list []userspace.CapturedPacket
-	next int
-}
-
-func (p *packets) ReadPacket(out *userspace.CapturedPacket) error {
-	if p.next == len(p.list) {
-		return io.EOF
-	}
-	*out = p.list[p.next]
-	p.next++
-	return nil
-}
-
-// steps are the packets as both meters take them.
-func (p *packets) steps() (steps []differential.Step) {
-	for _, c := range p.list {
-		steps = append(steps, differential.Step{Data: c.Data, Length: c.Length, TimeNs: c.TimeNs})
-	}
-	return steps
-}
+// packets is a capture in memory.
+type packets = captures.Packets
 
 // decodersAgree gives each frame to the kernel's decoder and to Go's, and compares
 // all that they make of it.
@@ -45,10 +25,10 @@ func decodersAgree(t *testing.T, link uint32, mode bpf.Accounting, p *packets) {
 		t.Fatalf("%v (this test needs CAP_BPF and CAP_NET_ADMIN: run as root)", err)
 	}
 	defer d.Close()
-	if err := d.Agree(p.steps()); err != nil {
+	if err := d.Agree(differential.StepsOf(p.List)); err != nil {
 		t.Error(err)
 	}
-	if err := d.StatusesAgree(p.steps()); err != nil {
+	if err := d.StatusesAgree(differential.StepsOf(p.List)); err != nil {
 		t.Error(err)
 	}
 }
@@ -84,11 +64,11 @@ func metersAgree(t *testing.T, name string, link uint32, cfg userspace.Config, p
 // agreesWith is metersAgree with a kernel's meter that has been loaded before.
 func agreesWith(t *testing.T, k *differential.Kernel, name string, link uint32, cfg userspace.Config, p *packets) []bpf.Record {
 	t.Helper()
-	kernel, err := k.Run(p.steps(), 0)
+	kernel, err := k.Run(differential.StepsOf(p.List), 0)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
-	golang, err := differential.Go(cfg, link, p.steps(), 0)
+	golang, err := differential.Go(cfg, link, differential.StepsOf(p.List), 0)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

@@ -79,10 +79,12 @@ func framesAgree(t *testing.T, cases []frameCase) []bpf.Record {
 		if len(c.data) < bpftest.MinFrame {
 			continue // the kernel runs no such frame
 		}
-		run.list = append(run.list, userspace.CapturedPacket{Data: c.data, Length: uint32(len(c.data)), LinkType: 1, TimeNs: uint64(time.Duration(i) * time.Millisecond)})
+		run.List = append(run.List, userspace.CapturedPacket{Data: c.data, Length: uint32(len(c.data)), LinkType: 1, TimeNs: uint64(time.Duration(i) * time.Millisecond)})
 	}
 	decodersAgree(t, 1, bpf.WeirAccountingACCOUNTING_LINK, run)
-	return metersAgree(t, t.Name(), 1, everything(false), run)
+	records := metersAgree(t, t.Name(), 1, everything(false), run)
+	t.Logf("measured: %d frames are decoded as they should be, alike in both homes; %d flows", len(cases), len(records))
+	return records
 }
 
 // seenUpTo is how much of a frame must be there to end in the status: whatever

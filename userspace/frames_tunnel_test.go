@@ -147,7 +147,7 @@ func TestF7TunnelsThatAreNotAskedForStayClosed(t *testing.T) {
 		}
 		captured := capturedFrame(data)
 		captured.TimeNs = uint64(i)
-		run.list = append(run.list, captured)
+		run.List = append(run.List, captured)
 	}
 	cfg := everything(false)
 	cfg.DecodeTunnels = false

@@ -69,6 +69,8 @@ type Ledger struct {
 	Regressions uint64 // packets older than the latest of their flow
 	EndReasons  [6]uint64
 
+	Panics Panics // of the program's own functions
+
 	// ClockJumps is how often the wall clock was set while a Consumer ran, and
 	// ClockJumped by how much in all, whichever way. Flows delivered before and
 	// after have times of different clocks; durations and timeouts do not change.

@@ -99,7 +99,7 @@ func (m *Meter) run(cancelled *atomic.Bool) error {
 			m.ended = true
 			return nil
 		}
-		if err := m.source.ReadPacket(&m.captured); err != nil {
+		if err := m.read(); err != nil {
 			m.ended = true
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -114,11 +114,28 @@ func (m *Meter) run(cancelled *atomic.Bool) error {
 	return nil
 }
 
+// read takes the next packet from the source.
+func (m *Meter) read() (err error) {
+	defer surviveAs(&err, "the packet source")
+	return m.source.ReadPacket(&m.captured)
+}
+
+// wants tells whether the filter lets a frame pass; there may be none.
+func (m *Meter) wants(c *CapturedPacket) (yes bool) {
+	if m.filter == nil {
+		return true
+	}
+	yes = true // also where there is no answer
+	defer survive(&m.counted.Panics.Filter)
+	yes = m.filter(c.Data, c.Length)
+	return yes
+}
+
 func (m *Meter) meter(c *CapturedPacket) {
 	c.Length = max(c.Length, uint32(len(c.Data)))
 	m.table.advance(c.TimeNs)
 	m.counted.Observed.add(c.Length)
-	if m.filter != nil && !m.filter(c.Data, c.Length) {
+	if !m.wants(c) {
 		m.counted.Ignored[bpf.WeirDecodeStatusSTATUS_FILTERED].add(c.Length)
 		return
 	}

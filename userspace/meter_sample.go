@@ -53,7 +53,7 @@ func (m *Meter) sample(i uint32, p *bpf.Packet, c *CapturedPacket) {
 		WireLength:  c.Length - p.L3Offset,
 		Packet:      data[:min(len(data), m.config.SampleOctets)],
 	}
-	m.samples(&m.sampled)
+	m.samples.show(&m.sampled, &m.counted.Panics.Samples)
 	e.samples++
 	e.state = 0
 	m.counted.Samples++

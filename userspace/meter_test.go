@@ -338,6 +338,7 @@ func TestA9MemoryIsFlatInTheLength(t *testing.T) {
 		t.Errorf("%d octets allocated in the second half", grown)
 	}
 	closed(t, m)
+	t.Logf("measured: %d octets allocated over the second half of a million packets", allocated[1]-allocated[0])
 }
 
 var (

@@ -35,7 +35,8 @@ func WithSamples(fn SampleFunc) Option {
 }
 
 // WithFilter meters only the frames that match, of which it is given what was
-// captured and the original length; the rest is ignored with status "filtered".
+// captured and the original length; the rest is ignored with status "filtered". A
+// frame that match panics over is metered; Ledger.Panics counts it.
 // Only a Meter filters here: live, the kernel does.
 func WithFilter(match func(data []byte, length uint32) bool) Option {
 	return func(o *options) { o.filter = match }

@@ -1,8 +1,6 @@
 package userspace_test
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/pcapfile"
 )
@@ -160,21 +159,11 @@ func meteredAnswers(t *testing.T, path string, change func(*userspace.Config)) (
 	return got
 }
 
-func referenceAnswers(t *testing.T, path string) (want []answer) {
+func referenceAnswers(t *testing.T, path string) []answer {
 	t.Helper()
-	file, err := os.Open(path)
+	want, err := captures.Lines[answer](path)
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var a answer
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, a)
 	}
 	return want
 }

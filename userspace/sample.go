@@ -35,7 +35,7 @@ type Sample struct {
 
 // A SampleFunc receives samples as they are taken, in order, before the flow
 // that they belong to is yielded. It runs in the metering loop: it must not
-// block for long.
+// block for long. A panic of it costs the sample only; Ledger.Panics counts it.
 type SampleFunc func(*Sample)
 
 // DPIStopper is told that a flow needs no more samples. Both sources are one;

@@ -63,7 +63,7 @@ func meterSegmentsIn(t *testing.T, k *differential.Kernel, cfg userspace.Config,
 	t.Helper()
 	p := &packets{}
 	for _, s := range segments {
-		p.list = append(p.list, s.packet(t))
+		p.List = append(p.List, s.packet(t))
 	}
 	return agreesWith(t, k, t.Name(), 1, cfg, p)
 }
@@ -182,7 +182,7 @@ func TestAnMSSBeyondTheHeaderIsNone(t *testing.T) {
 	}, payload: 8}
 	p := s.packet(t)
 	copy(p.Data[14+20+20+2:], []byte{2, 4, 5, 6})
-	r := metersAgree(t, t.Name(), 1, everything(false), &packets{list: []userspace.CapturedPacket{p}})[0]
+	r := metersAgree(t, t.Name(), 1, everything(false), &packets{List: []userspace.CapturedPacket{p}})[0]
 	if r.Tcp[0].Mss != 0 {
 		t.Errorf("MSS %d", r.Tcp[0].Mss)
 	}
@@ -289,7 +289,7 @@ func TestBoundariesOfConnectionsDoNotDependOnSweeps(t *testing.T) {
 		p := &packets{}
 		for _, s := range segments {
 			c := s.packet(t)
-			p.list = append(p.list, c)
+			p.List = append(p.List, c)
 			if _, err := k.Frame(c.Data, c.TimeNs, c.Length); err != nil {
 				t.Fatal(err)
 			}
@@ -299,10 +299,10 @@ func TestBoundariesOfConnectionsDoNotDependOnSweeps(t *testing.T) {
 				}
 			}
 		}
-		if err := k.Finish(p.list[len(p.list)-1].TimeNs); err != nil {
+		if err := k.Finish(p.List[len(p.List)-1].TimeNs); err != nil {
 			t.Fatal(err)
 		}
-		golang, err := differential.Go(cfg, 1, p.steps(), 0)
+		golang, err := differential.Go(cfg, 1, differential.StepsOf(p.List), 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,13 +9,14 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/bpf/differential"
+	capturefiles "github.com/weirflow/weir/tools/captures"
 )
 
 // captures are the project's own, and the reference's beside a checkout that has
 // them.
 func captures(tb testing.TB) []string {
 	tb.Helper()
-	paths, err := differential.Captures("../../testdata", "../../../shared/captures")
+	paths, err := capturefiles.Beside("../../testdata", "../../../shared/captures")
 	if err != nil {
 		tb.Fatal(err)
 	}

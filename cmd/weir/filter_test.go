@@ -86,4 +86,5 @@ func TestH12FilesCannotFillTheLog(t *testing.T) {
 	if n := strings.Count(f.err.String(), "weir: "); code != exitComplete || n != 1 {
 		t.Errorf("exit code %d, %d lines: %.500s", code, n, f.err.String())
 	}
+	t.Logf("measured: %d link types that are not read are told in %d line", len(many), strings.Count(f.err.String(), "weir: "))
 }

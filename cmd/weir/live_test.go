@@ -326,6 +326,7 @@ func TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce(t *testing.T) {
 	if code != exitComplete || files != rotations+1 || packets != 5*rotations {
 		t.Errorf("exit code %d, %d packets in %d files; want %d in %d: %s", code, packets, files, 5*rotations, rotations+1, said)
 	}
+	t.Logf("measured: %d rotations live: %d packets of %d in %d files", rotations, packets, 5*rotations, files)
 }
 
 func exists(path string) bool {
@@ -422,6 +423,7 @@ func TestC3LiveReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
 		t.Errorf("exit code %d, want 0: %s", code, said)
 	}
 	closes(t, said)
+	t.Logf("measured: exit code %d once the reader has left, and the ledger closes", code)
 }
 
 func TestTheDurationEndsALiveRun(t *testing.T) {
@@ -465,6 +467,7 @@ func TestB1KilledMeterLeavesNothing(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+	t.Logf("measured: weir killed under load: of %d programs, %d maps and %d links none is left", len(kernel["prog_id"]), len(kernel["map_id"]), len(kernel["link_id"]))
 }
 
 // objects are the ids of the BPF objects that a process has descriptors of, as

@@ -307,6 +307,9 @@ func (r *meterRun) tellDPI() {
 	if s.SamplesDropped > 0 {
 		r.say.note("%d packets were not shown to nDPI, which could not keep up", s.SamplesDropped)
 	}
+	if s.Panics > 0 {
+		r.say.note("%d labels were not told as they were found, or samples not stopped; this is a fault of weir, please report it", s.Panics)
+	}
 	r.say.detail("nDPI %s was shown %d packets, kept from %d, gave %d labels; early for want of room: %d; hellos given up: %d; confined: %v",
 		s.Release, s.Shown, s.Rejected, s.Flows, s.Evicted, s.Unread, s.Confined)
 }

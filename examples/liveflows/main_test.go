@@ -6,12 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+	"github.com/weirflow/weir/bpf/bpftest"
 )
 
 // The program is built, meters loopback of a namespace while ping runs in it,
@@ -21,7 +19,7 @@ func TestPingOnLoopbackIsOneFlow(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	enterNamespace(t)
+	bpftest.NewNamespace(t)
 	var out bytes.Buffer
 	meter := exec.Command(program, "lo")
 	meter.Stdout = &out
@@ -48,34 +46,5 @@ func TestPingOnLoopbackIsOneFlow(t *testing.T) {
 	// Loopback shows each packet twice: leaving, and arriving.
 	if want := "127.0.0.1:0 -> 127.0.0.1:0 protocol 1: 12 packets, 1176 octets\n"; !strings.Contains(out.String(), want) {
 		t.Errorf("flows:\n%swant %s", out.String(), want)
-	}
-}
-
-// enterNamespace moves the test's thread into a new network namespace, which
-// the programs that it starts then live in.
-func enterNamespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatalf("make a network namespace: %v (this test needs CAP_SYS_ADMIN: run as root)", err)
-	}
-	t.Cleanup(func() {
-		_ = ns.Close()
-		if netns.Set(home) == nil {
-			runtime.UnlockOSThread()
-		}
-		_ = home.Close()
-	})
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		t.Fatal(err)
 	}
 }

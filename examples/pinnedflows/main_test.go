@@ -7,16 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/userspace"
 )
@@ -26,7 +24,7 @@ const nobody, readers, strangers = 65533, 65532, 65531
 // The program is built and run as a user without privilege: a member of the
 // directory's group reads what ping makes, once; a second is refused, a stranger too.
 func TestH6UnprivilegedProgramReadsAPinnedMeterAlone(t *testing.T) {
-	enterNamespace(t)
+	bpftest.NewNamespace(t)
 	program, pin := places(t)
 	config := userspace.DefaultConfig()
 	config.IdleTimeout = 200 * time.Millisecond
@@ -144,34 +142,5 @@ func ping(t *testing.T) {
 	t.Helper()
 	if out, err := exec.Command("ping", "-c", "3", "-i", "0.02", "127.0.0.1").CombinedOutput(); err != nil {
 		t.Fatalf("ping: %v\n%s", err, out)
-	}
-}
-
-// enterNamespace moves the test's thread into a new network namespace, which
-// the programs that it starts then live in.
-func enterNamespace(t *testing.T) {
-	t.Helper()
-	runtime.LockOSThread()
-	home, err := netns.Get()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatalf("make a network namespace: %v (this test needs CAP_SYS_ADMIN: run as root)", err)
-	}
-	t.Cleanup(func() {
-		_ = ns.Close()
-		if netns.Set(home) == nil {
-			runtime.UnlockOSThread()
-		}
-		_ = home.Close()
-	})
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := netlink.LinkSetUp(lo); err != nil {
-		t.Fatal(err)
 	}
 }

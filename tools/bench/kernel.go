@@ -69,38 +69,25 @@ func benchKernel(out io.Writer, rounds, packets int) error {
 
 func benchFlows(out io.Writer, flows uint32, rounds, packets int) error {
 	contenders, err := enter(flows)
-	defer func() {
-		for _, c := range contenders {
-			c.close()
-		}
-	}()
+	defer closeAll(contenders)
 	if err != nil {
 		return err
 	}
 	frame := flowgen.Template(flowgen.TCP4, 64, [2][6]byte{{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 1}})
-	for _, c := range contenders { // fills the table
-		if _, err := c.generator.Run(frame, int(2*flows)); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-	}
-	for range rounds {
-		for i := range contenders {
-			took, err := contenders[i].generator.Run(frame, packets)
-			if err != nil {
-				return fmt.Errorf("%s: %w", contenders[i].name, err)
-			}
-			contenders[i].nanos = append(contenders[i].nanos, float64(took.Nanoseconds()))
-		}
+	if err := takeTurns(contenders, frame, int(2*flows), rounds, packets); err != nil {
+		return err
 	}
 	printKernel(out, flows, contenders)
 	return settle(contenders)
 }
 
-// enter loads XDP_PASS, the counter, and weir's program in each variant. What
+func enter(flows uint32) ([]contender, error) { return enterVariants(flows, weirVariants) }
+
+// enterVariants loads XDP_PASS, the counter, and weir's program in each variant. What
 // it returns is to be closed also after an error.
-func enter(flows uint32) (contenders []contender, err error) {
+func enterVariants(flows uint32, variants []variant) (contenders []contender, err error) {
 	entrants := []func(*flowgen.Generator) (contender, error){enterPass, enterCounter}
-	for _, v := range weirVariants {
+	for _, v := range variants {
 		entrants = append(entrants, func(g *flowgen.Generator) (contender, error) { return enterWeir(g, &v) })
 	}
 	for _, entrant := range entrants {

@@ -32,6 +32,7 @@ func main() {
 
 func run() error {
 	kernel := flag.Bool("kernel", true, "measure the kernel program")
+	byKind := flag.Bool("kinds", true, "measure the kernel program by kind of frame")
 	labels := flag.Bool("dpi", true, "measure what a label costs")
 	files := flag.Bool("replay", true, "measure replay")
 	memory := flag.Bool("memory", true, "measure replay's memory against the length of the capture")
@@ -48,6 +49,11 @@ func run() error {
 	defer stop()
 	if *kernel {
 		if err := benchKernel(os.Stdout, *rounds, *runs); err != nil {
+			return err
+		}
+	}
+	if *byKind {
+		if err := benchKinds(os.Stdout, *rounds, *runs); err != nil {
 			return err
 		}
 	}

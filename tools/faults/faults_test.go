@@ -24,8 +24,8 @@ func TestTheTableHasEveryRow(t *testing.T) {
 	}
 	for _, r := range table() {
 		got = append(got, r.id)
-		if r.promise == "" || len(r.tests) == 0 && r.missing == "" {
-			t.Errorf("%s has no promise, or neither a test nor a word why", r.id)
+		if r.promise == "" || len(r.shownBy()) == 0 && r.missing == "" {
+			t.Errorf("%s has no promise, or nothing that shows it, nor a word why", r.id)
 		}
 	}
 	if !slices.Equal(got, want) {
@@ -106,8 +106,9 @@ func TestARowPassesOnlyWhenAllOfItWasShown(t *testing.T) {
 		{"a part of one was skipped", `{"Action":"skip","Package":"github.com/weirflow/weir/p","Test":"TestA1X/part"}` + "\n" + ran, row{tests: both[:1]}, failed, "p TestA1X: skip"},
 		{"one did not run", ran, row{tests: both}, failed, "p TestA1Y did not run to its end"},
 		{"something is missing", ran, row{tests: both[:1], missing: "the rest"}, partly, "7 frames (1.5 s); not yet: the rest"},
+		{"something cannot be shown", ran, row{tests: both[:1], cannot: "the moon"}, passed, "7 frames (1.5 s); cannot be shown here: the moon"},
 		{"nothing shows it", ran, row{missing: "pinning"}, notYet, "pinning"},
-		{"nothing, without a word", ran, row{}, failed, "no test shows it, and nothing says why"},
+		{"nothing, without a word", ran, row{}, failed, "nothing shows it, and nothing says why"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newResults(io.Discard)
@@ -121,5 +122,44 @@ func TestARowPassesOnlyWhenAllOfItWasShown(t *testing.T) {
 				t.Errorf("the whole is good: %v", good)
 			}
 		})
+	}
+}
+
+// A command shows a row when it ends well, and has said what was measured.
+func TestACommandPassesOnlyWithWhatItMeasured(t *testing.T) {
+	makefile := "all:\n\t@echo 3 apples, 5 apples\nnone:\n\t@echo nothing\nbad:\n\t@echo 3 apples; false\n"
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("Makefile", []byte(makefile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, short, full string
+		soak, last        bool
+		verdict, words    string
+	}{
+		{"all that it says counts", "all", "none", false, false, passed, "3 apples; 5 apples (0.0 s)"},
+		{"the last counts", "all", "none", false, true, passed, "5 apples (0.0 s)"},
+		{"nothing is said", "none", "all", false, false, failed, "make x: fail"},
+		{"a soak runs it in full", "none", "all", true, true, passed, "5 apples (0.0 s)"},
+		{"it ends with an error", "bad", "all", false, false, failed, "make x: fail"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := row{commands: []command{{name: "make x", short: []string{c.short}, full: []string{c.full}, says: regexp.MustCompile(`(\d+) (apples)`), told: "$1 $2", last: c.last}}}
+			r := newResults(io.Discard)
+			r.runCommands([]row{w}, options{soak: c.soak})
+			r.of("make x").elapsed = 0
+			if verdict, words := r.judge(&w); verdict != c.verdict || words != c.words {
+				t.Errorf("%s: %s; want %s: %s", verdict, words, c.verdict, c.words)
+			}
+		})
+	}
+}
+
+func TestTheForemostRowsAreToldOnceMore(t *testing.T) {
+	var out strings.Builder
+	rows := table()
+	reportForemost(&out, rows, newResults(io.Discard))
+	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 1+len(foremost()) {
+		t.Errorf("%d lines: %v", len(lines), lines)
 	}
 }

@@ -3,13 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
 // Verdicts on a row.
 const (
 	passed = "pass"
-	partly = "part"    // its tests pass, and show less than the row says
+	partly = "part"    // what shows it passes, and is less than the row says
 	notYet = "not yet" // nothing shows it
 	failed = "FAIL"
 )
@@ -19,20 +20,35 @@ func (r *results) judge(w *row) (verdict, words string) {
 	if wrong := r.wrong(w); len(wrong) > 0 {
 		return failed, strings.Join(wrong, "; ")
 	}
+	shown := w.shownBy()
 	switch {
-	case len(w.tests) == 0 && w.missing == "":
-		return failed, "no test shows it, and nothing says why"
-	case len(w.tests) == 0:
+	case len(shown) == 0 && w.missing == "":
+		return failed, "nothing shows it, and nothing says why"
+	case len(shown) == 0:
 		return notYet, w.missing
-	case w.missing != "":
-		return partly, r.measured(w) + "; not yet: " + w.missing
 	}
-	return passed, r.measured(w)
+	verdict, words = passed, r.measured(w)
+	if w.missing != "" {
+		verdict, words = partly, words+"; not yet: "+w.missing
+	}
+	if w.cannot != "" {
+		words += "; cannot be shown here: " + w.cannot
+	}
+	return verdict, words
 }
 
-// wrong names the row's tests that did not pass.
+// shownBy names the row's tests and commands.
+func (w *row) shownBy() (names []string) {
+	names = append(names, w.tests...)
+	for _, c := range w.commands {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// wrong names what of the row did not pass.
 func (r *results) wrong(w *row) (names []string) {
-	for _, test := range w.tests {
+	for _, test := range w.shownBy() {
 		switch action := r.of(test).action; action {
 		case "pass":
 		case "":
@@ -44,11 +60,11 @@ func (r *results) wrong(w *row) (names []string) {
 	return names
 }
 
-// measured is what the row's tests have measured, or that they ran.
+// measured is what was for the row, or that its tests ran.
 func (r *results) measured(w *row) string {
 	var words []string
 	seconds, silent := 0.0, 0
-	for _, test := range w.tests {
+	for _, test := range w.shownBy() {
 		t := r.of(test)
 		words = append(words, t.measured...)
 		seconds += t.elapsed
@@ -74,19 +90,34 @@ func (r *results) measured(w *row) string {
 func report(to io.Writer, rows []row, r *results) bool {
 	count := map[string]int{}
 	for i := range rows {
-		verdict, words := r.judge(&rows[i])
-		count[verdict]++
-		fmt.Fprintf(to, "%-4s%-9s%s: %s\n", rows[i].id, verdict, rows[i].promise, words)
+		count[r.line(to, &rows[i])]++
 	}
 	for i := range rows {
-		for _, test := range rows[i].tests {
+		for _, test := range rows[i].shownBy() {
 			if t := r.of(test); t.action != "pass" {
 				fmt.Fprintf(to, "=== %s %s\n%s", rows[i].id, test, strings.Join(t.output, ""))
 			}
 		}
 	}
-	fmt.Fprintf(to, "not shown by any row: %s\n", elsewhere)
+	fmt.Fprintf(to, "cannot be shown here: %s\n", elsewhere)
 	fmt.Fprintf(to, "%d rows: %d pass, %d part, %d not yet, %d fail\n",
 		len(rows), count[passed], count[partly], count[notYet], count[failed])
 	return count[failed] == 0
+}
+
+// line prints a row's, and returns its verdict.
+func (r *results) line(to io.Writer, w *row) string {
+	verdict, words := r.judge(w)
+	fmt.Fprintf(to, "%-4s%-9s%s: %s\n", w.id, verdict, w.promise, words)
+	return verdict
+}
+
+// reportForemost prints the lines of those rows once more, in their order.
+func reportForemost(to io.Writer, rows []row, r *results) {
+	fmt.Fprintln(to, "at full strength:")
+	for _, id := range foremost() {
+		if i := slices.IndexFunc(rows, func(w row) bool { return w.id == id }); i >= 0 {
+			r.line(to, &rows[i])
+		}
+	}
 }

@@ -19,6 +19,7 @@ type frame struct {
 	theirs    reading
 	metered   bool
 	ours      tuple
+	octets    uint32
 }
 
 // frames are those of a capture that flows are made of, by tuple.
@@ -61,6 +62,7 @@ func (f *frames) add(p *userspace.CapturedPacket) (*frame, uint32) {
 		f.latestMs = r.clampedMs
 		f.theirs[r.theirs.tuple.key()] = append(f.theirs[r.theirs.tuple.key()], r)
 	}
+	r.octets = packet.Octets
 	d := disagreement{p, &packet, status, &r.theirs, f.decoder.Accounting}
 	r.reading, r.size = d.reading(r), d.size()
 	return r, packet.Octets

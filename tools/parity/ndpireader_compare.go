@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -53,12 +51,12 @@ func runReader(ctx context.Context, folders []string, tunnels bool) (*readerRepo
 	if err := needReader(ctx); err != nil {
 		return nil, err
 	}
-	captures, err := capturesBelow(folders)
+	paths, err := captures.Below(folders...)
 	if err != nil {
 		return nil, err
 	}
 	r := &readerReport{tunnels: tunnels}
-	for _, path := range captures {
+	for _, path := range paths {
 		result, err := compareReader(ctx, path, tunnels)
 		if err != nil {
 			return nil, fmt.Errorf("compare %s: %w", path, err)
@@ -79,26 +77,6 @@ func printReader(ctx context.Context, folders []string) (good bool, err error) {
 		good = good && r.met()
 	}
 	return good, nil
-}
-
-func capturesBelow(folders []string) (paths []string, err error) {
-	for _, folder := range folders {
-		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-			base := strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
-			if ext := filepath.Ext(base); ext == ".pcap" || ext == ".pcapng" || ext == ".cap" {
-				paths = append(paths, path)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list captures in %s: %w", folder, err)
-		}
-	}
-	if len(paths) == 0 {
-		return nil, fmt.Errorf("no captures below %v", folders)
-	}
-	slices.Sort(paths)
-	return paths, nil
 }
 
 // readerCase meters as ndpiReader does: one flow for each conversation, inspected

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -40,23 +41,41 @@ func number(r row, name string) float64 {
 const timeMaxMs = math.MaxInt64 / 1e6
 
 // flowRule explains a flow that only one side has, or that the two have at
-// another time.
-func (c *testCase) flowRule(flows ...row) rule { return c.frameRule(true, flows...) }
-
-// frameRule explains a difference of flows by a frame that went into them and
-// that the other side reads differently. If there is none, one may have moved an
-// end that a timeout makes. timed says that the difference is of times.
-func (c *testCase) frameRule(timed bool, flows ...row) rule {
-	var within, around []*frame
-	for _, r := range flows {
-		t, s := tupleOfRow(r), spanOf(r)
-		if number(r, "bidirectional_last_seen_ms") >= math.Floor(timeMaxMs) {
-			return timesOutOfRange
-		}
-		within = append(within, c.frames.of(t, s)...)
-		around = append(around, c.frames.of(t, c.frames.around(t, s, c.config.IdleTimeout))...)
+// another time: by a frame that went into it and that the other side reads
+// differently, or one that may have moved an end that a timeout makes.
+func (c *testCase) flowRule(flows ...row) rule {
+	if outOfRange(flows...) {
+		return timesOutOfRange
 	}
-	return cmp.Or(readOtherwise(within), readOtherwise(around), c.backwards(timed, around))
+	around := c.around(flows...)
+	return cmp.Or(readOtherwise(c.otherwise(flows...)), readOtherwise(around), c.backwards(true, around))
+}
+
+// frameRule explains a column of a flow that both have by the frames that can have
+// moved it. If there is none, and the flow has other ends, one before or behind it may
+// have moved these.
+func (c *testCase) frameRule(name string, want, got row) rule {
+	if outOfRange(want, got) {
+		return timesOutOfRange
+	}
+	around, elsewhere := c.around(want, got), rule("")
+	if cutElsewhere(want, got) {
+		elsewhere = readOtherwise(around)
+	}
+	return cmp.Or(movedBy(c.otherwise(want, got), name, want, got), elsewhere, c.backwards(strings.Contains(name, "_ms"), around))
+}
+
+func outOfRange(flows ...row) bool {
+	return slices.ContainsFunc(flows, func(r row) bool { return number(r, "bidirectional_last_seen_ms") >= math.Floor(timeMaxMs) })
+}
+
+// around are the frames of flows, and those between which and them no timeout lies.
+func (c *testCase) around(flows ...row) (list []*frame) {
+	for _, r := range flows {
+		t := tupleOfRow(r)
+		list = append(list, c.frames.of(t, c.frames.around(t, spanOf(r), c.config.IdleTimeout))...)
+	}
+	return list
 }
 
 func readOtherwise(list []*frame) rule {
@@ -88,7 +107,8 @@ func (c *testCase) directionRule(want, got row) rule {
 	if number(got, "flow_part") > 0 {
 		return splitDirection
 	}
-	return c.frameRule(false, want, got)
+	// The first packet says who is the source.
+	return c.frameRule("src_mac", want, got)
 }
 
 // sized tells whether a column comes of packet sizes.
@@ -111,7 +131,7 @@ func (c *testCase) columnRule(name string, want, got row) rule {
 	if strings.Contains(name, "stddev_piat_ms") && math.Abs(w-g) <= deviationTolerance(name, got) {
 		return gapDeviation
 	}
-	return c.frameRule(strings.Contains(name, "_ms"), want, got)
+	return c.frameRule(name, want, got)
 }
 
 // deviationTolerance bounds what truncating each gap to milliseconds can do to

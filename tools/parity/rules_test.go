@@ -3,13 +3,11 @@ package main
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"math/rand/v2"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/decode"
 	"github.com/weirflow/weir/userspace/pcapfile"
@@ -18,13 +16,12 @@ import (
 // everyFrame reads all captures below the folders that are there.
 func everyFrame(t *testing.T) (frames []userspace.CapturedPacket) {
 	t.Helper()
-	for _, folder := range []string{projectCaptures, referenceCaptures} {
-		_ = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-			if err == nil && (strings.HasSuffix(path, ".pcap") || strings.HasSuffix(path, ".pcapng")) {
-				frames = append(frames, framesOf(t, path)...)
-			}
-			return nil
-		})
+	paths, err := captures.Beside(projectCaptures, referenceCaptures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		frames = append(frames, framesOf(t, path)...)
 	}
 	if len(frames) == 0 {
 		t.Fatal("no captures: testdata/ is empty")

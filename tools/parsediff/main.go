@@ -21,6 +21,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/bpf/differential"
+	"github.com/weirflow/weir/tools/captures"
 )
 
 func main() {
@@ -66,7 +67,7 @@ func run(frames int, seed uint64, folders []string) (*result, error) {
 }
 
 func everyFrame(folders []string) (map[uint32][]differential.Step, error) {
-	paths, err := differential.Captures(folders...)
+	paths, err := captures.Beside(folders...)
 	if err != nil {
 		return nil, err
 	}

@@ -73,11 +73,13 @@ func needTcpdump(t *testing.T) {
 
 func TestE3CountsEqualTcpdumps(t *testing.T) {
 	needTcpdump(t)
-	for _, path := range captureFiles(t) {
+	files, refused := captureFiles(t), 0
+	for _, path := range files {
 		got, err := count(path)
 		want, tcpdumpErr := tcpdump(t, path)
 		switch {
 		case tcpdumpErr != nil && err == io.EOF:
+			refused++
 			t.Logf("%s: %d packets; tcpdump refuses: %v", path, got, tcpdumpErr)
 		case tcpdumpErr == nil && (err != io.EOF || got != want):
 			t.Errorf("%s: %d packets, then %v; want tcpdump's %d and io.EOF", path, got, err, want)
@@ -92,6 +94,7 @@ func TestE3CountsEqualTcpdumps(t *testing.T) {
 			t.Errorf("%s: tcpdump reads %d packets and ends with %v, want %d", s.name, got, err, s.packets)
 		}
 	}
+	t.Logf("measured: %d captures have tcpdump's count of packets; tcpdump refuses %d more", len(files)-refused, refused)
 }
 
 // The times of every packet, to the nanosecond, are tcpdump's. Those beyond

@@ -72,8 +72,9 @@ func exactTime(tsresol byte, offset int64, t uint64) (uint64, bool) {
 
 func TestE4ClockIsExactForEveryResolution(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for tsresol := range 256 {
-		for range 200 {
+	const resolutions, times = 256, 200
+	for tsresol := range resolutions {
+		for range times {
 			// Every magnitude is as likely as any other.
 			ts := random.Uint64() >> random.UintN(64)
 			offset := int64(random.Uint64()) >> random.UintN(64)
@@ -88,6 +89,7 @@ func TestE4ClockIsExactForEveryResolution(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("measured: %d times in each of %d resolutions exact", times, resolutions)
 }
 
 func TestD5TimesOutOfRangeAreClampedAndCounted(t *testing.T) {

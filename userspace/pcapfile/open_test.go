@@ -243,6 +243,7 @@ func TestE8StreamsTakeConstantMemory(t *testing.T) {
 		if allocated > 2*fullBuffer+4096 {
 			t.Errorf("%s: %d octets allocated over 100 MB read (heap %d), want at most the buffer", name, allocated, heap)
 		}
+		t.Logf("measured: %s: %d packets, %d octets allocated", name, s.times, allocated)
 	}
 }
 

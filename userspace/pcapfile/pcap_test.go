@@ -43,6 +43,7 @@ func TestE3PcapKinds(t *testing.T) {
 			})
 		}
 	}
+	t.Logf("measured: %d kinds of pcap in either byte order", len(kinds))
 }
 
 func TestPcapUnknownVersionIsNotACapture(t *testing.T) {

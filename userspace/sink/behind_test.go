@@ -188,4 +188,5 @@ func TestC2QueuedFilesRotateWithoutLoss(t *testing.T) {
 	if got := written(t, all.String()); got != sum(flows) {
 		t.Errorf("%d packets, want %d", got, sum(flows))
 	}
+	t.Logf("measured: %d flows queued, in %d files, none lost", flows, len(files))
 }

@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"io"
 	"maps"
 	"sync"
 
+	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
 )
 
@@ -46,4 +48,16 @@ func (g *guard) Panics() map[string]uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return maps.Clone(g.panics)
+}
+
+// panicless is a program's writer, whose panic is an output's error like another.
+type panicless struct{ io.Writer }
+
+func (w panicless) Write(p []byte) (n int, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			n, err = 0, &userspace.PanicError{What: "the output's writer", Value: value}
+		}
+	}()
+	return w.Writer.Write(p)
 }

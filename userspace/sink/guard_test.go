@@ -2,12 +2,14 @@ package sink
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
 )
 
@@ -72,4 +74,27 @@ func TestWeirsOwnColumnsDoNotPanic(t *testing.T) {
 	if n := s.Panics(); len(n) > 0 {
 		t.Errorf("panics %v", n)
 	}
+}
+
+// panicking is a writer that does.
+type panicking struct{}
+
+func (panicking) Write([]byte) (int, error) { panic("no") }
+
+// A writer of the program's that panics is an output that cannot be written.
+func TestC5PanicOfAWriterIsAnErrorOfItsOutput(t *testing.T) {
+	s := mustOpen(t, "ndjson:-", everything, panicking{})
+	const flows = 3
+	for range flows {
+		if err := s.Write(web()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.Close()
+	var told *userspace.PanicError
+	var lost *Error
+	if !errors.As(err, &told) || !errors.As(err, &lost) || lost.Flows != flows {
+		t.Errorf("%v", err)
+	}
+	t.Logf("measured: a writer panicked: %d of %d flows not sent, and counted", lost.Flows, flows)
 }

@@ -142,7 +142,7 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 	}
 	switch {
 	case path == "-":
-		s.writer = stdout
+		s.writer = panicless{stdout}
 	case isFIFO(path):
 		var f *fifo
 		if f, err = openFIFO(path, !limits.queueing); err == nil {

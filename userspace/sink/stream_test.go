@@ -54,6 +54,7 @@ func TestG4PartialWritesGiveTheSameOctets(t *testing.T) {
 	if !bytes.Equal(got.Bytes(), want.Bytes()) {
 		t.Errorf("%d octets differ from the %d that a willing writer got", got.Len(), want.Len())
 	}
+	t.Logf("measured: %d octets through partial writes are the same", got.Len())
 }
 
 // A limited writer takes so many octets, then fails with err; raising the limit
@@ -272,6 +273,7 @@ func TestG1FileHoldsWholeRecordsWhenTheDiskIsFull(t *testing.T) {
 	if got := written(t, read()); got+refused.count.Packets != flows*(flows+1)/2 || refused.flows == 0 {
 		t.Errorf("%d packets written, %d packets in %d flows refused; they should add up", got, refused.count.Packets, refused.flows)
 	}
+	t.Logf("measured: full at %d octets: %d flows of %d refused and counted, all others whole", full, refused.flows, flows)
 }
 
 func TestFlushingFromAnotherGoroutine(t *testing.T) {

@@ -143,6 +143,9 @@ func printExplanations(b *strings.Builder, l *userspace.Ledger) {
 		{"closings put off because the ring was full", l.Deferred},
 		{"samples lost", l.SamplesLost},
 		{"packets older than the latest of their flow", l.Regressions},
+		{"samples whose inspection panicked", l.Panics.Samples},
+		{"frames metered since the filter panicked", l.Panics.Filter},
+		{"panics of who counts for the interface", l.Panics.NIC},
 	} {
 		if e.count > 0 {
 			fmt.Fprintf(b, "%-46s %14d\n", e.name, e.count)
