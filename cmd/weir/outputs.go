@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -198,21 +199,27 @@ func (out *output) refuse(cause string, flows uint64, count userspace.Count) {
 }
 
 // settled is how many of the flows offered first are safe or refused at every output,
-// and the most that one refused of them. Others than those that queue were flushed,
-// so that all of the offered are. It may run while write does.
-func (o *outputs) settled(offered uint64) (flows uint64, most userspace.Count) {
-	flows = offered
+// and the most that one refused of these: of no other flow, however many come
+// meanwhile. It may run while write does. An output that does not queue settles none.
+func (o *outputs) settled() (flows uint64, most userspace.Count) {
+	flows = math.MaxUint64
 	for _, out := range o.all {
-		out.mu.Lock()
-		notSent := out.notSent
-		out.mu.Unlock()
+		settled := uint64(0)
 		if q, ok := out.sink.(sink.Queued); ok {
-			var settled uint64
-			settled, notSent = q.Settled()
-			flows = min(flows, settled)
+			settled, _ = q.Settled()
 		}
-		if notSent.Packets > most.Packets {
-			most = notSent
+		flows = min(flows, settled)
+	}
+	for asked := flows + 1; asked != flows; { // until each can tell of as many
+		asked, most = flows, userspace.Count{}
+		for _, out := range o.all {
+			if q, ok := out.sink.(sink.Queued); ok {
+				of, notSent := q.Refused(flows)
+				flows = of
+				if notSent.Packets > most.Packets {
+					most = notSent
+				}
+			}
 		}
 	}
 	return flows, most

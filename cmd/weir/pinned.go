@@ -37,24 +37,21 @@ type pinnedRun struct {
 func (p *pinnedRun) written(o *outputs) {
 	p.mu.Lock()
 	p.flows++
-	due := p.flows-p.safe >= confirmEvery
+	due := p.flows >= p.safe+confirmEvery
 	p.mu.Unlock()
 	if due {
 		p.confirm(o)
 	}
 }
 
-// confirm has the outputs written, and then confirms what they were offered before.
+// confirm has the outputs written, and then confirms what they have settled.
 func (p *pinnedRun) confirm(o *outputs) {
-	p.mu.Lock()
-	flows := p.flows
-	p.mu.Unlock()
 	if o.flush() {
-		p.say(o.settled(flows))
+		p.say(o.settled())
 	}
 	if p.crowded() && !o.waits.Load() {
 		o.giveUp()
-		p.say(o.settled(flows))
+		p.say(o.settled())
 	}
 }
 
@@ -78,7 +75,7 @@ func (p *pinnedRun) crowded() bool {
 }
 
 // confirmAll confirms what is safe, once the outputs are closed.
-func (p *pinnedRun) confirmAll(o *outputs) { p.say(o.settled(p.flows)) }
+func (p *pinnedRun) confirmAll(o *outputs) { p.say(o.settled()) }
 
 func (p *pinnedRun) say(flows uint64, notSent userspace.Count) {
 	p.mu.Lock()

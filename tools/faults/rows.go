@@ -67,6 +67,7 @@ func lifeCycle() []row {
 			"loader TestB1KillingAMeterLeavesNothingBehind", "cmd/weir TestB1KilledMeterLeavesNothing"}},
 		{id: "B2", promise: "metering goes on while the meter is dead", tests: []string{
 			"cmd/weir TestB2KilledPinnedMeterGoesOnAndIsAdopted", "cmd/weir TestB2KillsUnderLoadLoseNothing",
+			"cmd/weir TestB2WhatIsNotSentIsToldOfTheFlowsThatAreConfirmed",
 			"cmd/weir TestB2KilledDetachIsTakenUpByTheNext", "cmd/weir TestB2LabelledFlowsSurviveKillsToo"}},
 		{id: "B3", promise: "killed during a start or an upgrade, the next start succeeds", tests: []string{
 			"cmd/weir TestB3StartThatIsKilledNeverSpoilsTheNext", "cmd/weir TestB3UpgradeThatIsKilledLosesNothing"}},

@@ -47,6 +47,9 @@ type Queued interface {
 	// Settled is how many of the flows given to Write first are known to have arrived
 	// or were refused, and what was refused of them.
 	Settled() (flows uint64, notSent userspace.Count)
+	// Refused is what was refused of the flows given to Write first: of n of them, no
+	// more than Settled told, or of the most fewer that it knows of.
+	Refused(n uint64) (of uint64, notSent userspace.Count)
 	// GiveUp empties the queue; its *Error, or several joined, counts what was in it.
 	GiveUp() error
 	// Patient has Write wait for room from now on, as long as the other side takes
