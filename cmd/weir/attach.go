@@ -48,7 +48,7 @@ func attachCommand(env *environment) *cli.Command {
 			&cli.StringFlag{Name: "pin-group", Destination: &s.pinGroup, Category: categoryAttachment,
 				Usage: "let `GROUP` read the pinned meter (weir consume), by name or number"}}),
 		Action: func(c *cli.Context) error {
-			if err := s.read(c); err != nil {
+			if err := s.read(c, env); err != nil {
 				return err
 			}
 			if !c.Args().Present() {

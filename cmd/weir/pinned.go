@@ -143,7 +143,7 @@ func consumeCommand(env *environment) *cli.Command {
 			&cli.GenericFlag{Name: "duration", Value: &duration, Category: categoryAttachment,
 				Usage: "end after `DURATION` (default: when interrupted)"}),
 		Action: func(c *cli.Context) error {
-			if err := errors.Join(s.readOutput(c), needPin(c, s)); err != nil {
+			if err := errors.Join(s.readOutput(c, env), needPin(c, s)); err != nil {
 				return err
 			}
 			return openPinned(c, env, s, loader.AccessRead, func(r *meterRun, a attached) error {
@@ -194,7 +194,7 @@ func detachCommand(env *environment) *cli.Command {
 			&cli.BoolFlag{Name: "discard", Category: categoryAttachment,
 				Usage: "give up what the meter holds, as of another build of weir"}),
 		Action: func(c *cli.Context) error {
-			if err := errors.Join(s.readOutput(c), needPin(c, s)); err != nil {
+			if err := errors.Join(s.readOutput(c, env), needPin(c, s)); err != nil {
 				return err
 			}
 			if c.Bool("discard") {

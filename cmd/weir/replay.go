@@ -28,7 +28,7 @@ func replayCommand(env *environment) *cli.Command {
 			"The clock is the packets'. A damaged file ends where the damage begins; the next one goes on.",
 		Flags: append(s.flags(), s.noSandboxFlag()),
 		Action: func(c *cli.Context) error {
-			if err := s.read(c); err != nil {
+			if err := s.read(c, env); err != nil {
 				return err
 			}
 			if !c.Args().Present() {

@@ -143,8 +143,8 @@ func (s *settings) labelFlags() []cli.Flag {
 
 // read takes over what the flags do not set themselves, and refuses what does
 // not go together.
-func (s *settings) read(c *cli.Context) error {
-	if err := s.readOutput(c); err != nil {
+func (s *settings) read(c *cli.Context, env *environment) error {
+	if err := s.readOutput(c, env); err != nil {
 		return err
 	}
 	s.statistics, s.tcp, s.ip = c.Bool("statistics"), c.Bool("tcp-statistics"), c.Bool("ip-statistics")
@@ -179,7 +179,7 @@ func (s *settings) checkLabels(command string) error {
 }
 
 // readOutput is read for what is not of flows.
-func (s *settings) readOutput(c *cli.Context) error {
+func (s *settings) readOutput(c *cli.Context, env *environment) error {
 	s.outputs = c.StringSlice("output")
 	switch {
 	case c.Bool("quiet") && c.Bool("verbose"):
@@ -192,7 +192,7 @@ func (s *settings) readOutput(c *cli.Context) error {
 	if err := checkOutputs(s.outputs); err != nil {
 		return &usageError{c.Command.Name, err}
 	}
-	return nil
+	return needStdout(env.stdout, s.outputs)
 }
 
 // follow takes the configuration of a meter that runs.
