@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -84,7 +85,7 @@ func (o *outputs) write(f *userspace.Flow) {
 	for _, out := range o.all {
 		out.offered = out.offered.Plus(count)
 		if out.isGone() {
-			out.refuse("", 1, count)
+			out.refuse((&sink.Error{Err: sink.ErrReaderGone}).Cause(), 1, count)
 		} else if err := out.sink.Write(f); err != nil {
 			o.trouble(out, err)
 		}
@@ -177,8 +178,14 @@ func (o *outputs) trouble(out *output, err error) {
 		o.say.detail("%v", err)
 		return
 	}
-	out.failed = out.failed || cause == "" || e.Flows > 0
+	out.failed = out.failed || !noRoom(err) || e.Flows > 0
 	o.seldom.tell(out.sink.Name()+cause, "%s", oneLine(err))
+}
+
+// noRoom tells whether an output has only refused what it had no room for: of labels,
+// that is no fault.
+func noRoom(err error) bool {
+	return errors.Is(err, sink.ErrUnreachable) || errors.Is(err, sink.ErrSlow) || errors.Is(err, sink.ErrUnconfirmed)
 }
 
 func (out *output) isGone() bool {
@@ -253,20 +260,28 @@ func (o *outputs) settle(l *userspace.Ledger, before userspace.Count) {
 		if l.NotSent == nil {
 			l.NotSent = map[string]userspace.Count{}
 		}
-		name := worst.sink.Name()
-		if cause != "" {
-			name += " (" + cause + ")"
-		}
-		l.NotSent[name] = count
+		l.NotSent[worst.sink.Name()+" ("+cause+")"] = count
 	}
 	for _, out := range o.all {
 		for column, n := range out.sink.Panics() {
 			o.say.always("%s: column %s could not be found for %d flows; this is a fault of weir, please report it", out.sink.Name(), column, n)
 		}
 		if out.flows > 0 && !out.gone {
-			o.say.always("%s: %d flows with %d packets were not written", out.sink.Name(), out.flows, out.notSent.Packets)
+			o.say.always("%s: %d flows with %d packets were not written (%s)", out.sink.Name(), out.flows, out.notSent.Packets, byCause(out.causes))
 		}
 	}
+}
+
+// byCause is what causes flows were not sent for, with packets where there are several.
+func byCause(causes map[string]userspace.Count) string {
+	var all []string
+	for _, cause := range slices.Sorted(maps.Keys(causes)) {
+		if len(causes) == 1 {
+			return cause
+		}
+		all = append(all, fmt.Sprintf("%s: %d", cause, causes[cause].Packets))
+	}
+	return strings.Join(all, ", ")
 }
 
 // lost is the most packets that an output did not take, leaving out those whose

@@ -67,18 +67,25 @@ type Error struct {
 	Err     error
 }
 
-// Cause is why flows were not sent, in a word or two; empty for a file's or
-// standard output's, of which there is only one.
+// Cause is why flows were not sent, in a word or two, by which they are counted.
 func (e *Error) Cause() string {
-	switch {
-	case errors.Is(e.Err, ErrUnreachable):
+	switch is := func(target error) bool { return errors.Is(e.Err, target) }; {
+	case is(ErrUnreachable):
 		return "no connection"
-	case errors.Is(e.Err, ErrSlow):
+	case is(ErrSlow):
 		return "too slow"
-	case errors.Is(e.Err, ErrUnconfirmed):
+	case is(ErrUnconfirmed):
 		return "not confirmed"
+	case is(ErrReaderGone):
+		return "reader left"
+	case is(errNoReader):
+		return "no reader"
+	case is(syscall.ENOSPC), is(syscall.EDQUOT):
+		return "no space"
+	case is(fs.ErrPermission), is(fs.ErrNotExist), is(syscall.EROFS):
+		return "no access"
 	}
-	return ""
+	return "write error"
 }
 
 func (e *Error) Error() string {
