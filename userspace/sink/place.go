@@ -13,15 +13,16 @@ type place struct{ network, address string }
 // The networks.
 const (
 	networkTCP  = "tcp"
+	networkTLS  = "tls"
 	networkUnix = "unix"
 )
 
-// findPlace takes tcp://HOST:PORT or unix://PATH apart. What is neither is a path;
+// findPlace takes tcp://HOST:PORT, tls://HOST:PORT or unix://PATH apart. What is neither is a path;
 // reason is why it cannot be what was meant.
 func findPlace(path string) (p place, found bool, reason string) {
 	network, address, found := strings.Cut(path, "://")
 	switch {
-	case !found || network != networkTCP && network != networkUnix:
+	case !found || network != networkTCP && network != networkTLS && network != networkUnix:
 		return place{}, false, meantNetwork(path)
 	case network == networkUnix && !strings.HasPrefix(address, "/"):
 		return place{}, true, "want an absolute path, as in unix:///run/collector.sock"
@@ -44,10 +45,10 @@ func meantNetwork(path string) string {
 	if !found {
 		return ""
 	}
-	const form, file = "%s: is no network that weir sends over, which are tcp://HOST:PORT and unix:///PATH", "; a file of that name is ./%s"
+	const form, file = "%s: is no network that weir sends over, which are tcp://HOST:PORT, tls://HOST:PORT and unix:///PATH", "; a file of that name is ./%s"
 	switch network := strings.ToLower(scheme); {
-	case network == networkTCP:
-		return fmt.Sprintf("an address is written tcp://HOST:PORT"+file, path)
+	case network == networkTCP, network == networkTLS:
+		return fmt.Sprintf("an address is written %s://HOST:PORT"+file, network, path)
 	case network == networkUnix:
 		return fmt.Sprintf("an address is written unix:///PATH"+file, path)
 	case slices.Contains(otherNetworks, network), isWord(network) && strings.HasPrefix(rest, "//"):
@@ -56,8 +57,8 @@ func meantNetwork(path string) string {
 	return ""
 }
 
-// Remote tells what a path, as Parse returns it, is the address of: "tcp" with host and
-// port, or "unix" with a path; it is of a file where remote is false.
+// Remote tells what a path, as Parse returns it, is the address of: "tcp" or "tls" with
+// host and port, or "unix" with a path; it is of a file where remote is false.
 func Remote(path string) (network, address string, remote bool) {
 	p, found, _ := findPlace(path)
 	return p.network, p.address, found

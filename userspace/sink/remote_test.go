@@ -407,7 +407,7 @@ func TestG4PartialWritesGiveTheSameOctetsOverANetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := dial(t.Context(), p, &r.limits)
+	w, err := dialWire(t.Context(), p.network, p.address, &r.limits)
 	if err != nil {
 		t.Fatal(err)
 	}
