@@ -56,6 +56,13 @@ func openOutputs(env *environment, s *settings, say speaker) (*outputs, error) {
 	if !s.offline {
 		options = append(options, sink.WithQueueing())
 	}
+	if overTLS(specs) {
+		config, err := s.tls.config()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, sink.WithTLS(config))
+	}
 	o := &outputs{say: say, seldom: &seldom{say: say}, gone: make(chan struct{})}
 	for _, spec := range specs {
 		out, err := open(spec, s.columns(), env.stdout, options...)

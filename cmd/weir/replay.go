@@ -69,7 +69,11 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 		return &usageError{c.Command.Name, err}
 	}
 	warnWithoutSandbox(s, in.say)
-	if err := env.confine(s, sandbox.ReplayCalls(s.overNetwork())); err != nil {
+	sockets, err := s.sockets()
+	if err != nil {
+		return err
+	}
+	if err := env.confine(s, sandbox.ReplayCalls(sockets)); err != nil {
 		return err
 	}
 	r, err := newMeterRun(env, s)

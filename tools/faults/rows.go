@@ -223,6 +223,7 @@ func security() []row {
 			"loader TestH1APinnedMeterChangesItsObjectWithItsPrivilege"}},
 		{id: "H2", promise: "the consumer runs without privilege", tests: []string{
 			"cmd/weir TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame", "cmd/weir TestH2ConsumerThatIsTakenOverCanDoNothing",
+			"cmd/weir TestH2ConsumerThatIsTakenOverReachesItsOutputsPortsOnly",
 			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt", "cmd/weir TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly"}},
 		{id: "H3", promise: "the parent touches no input", tests: []string{
 			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns"}},
