@@ -21,7 +21,7 @@ var runtimeCalls = []string{
 // To open and start things; which ones, the file rules say.
 var openCalls = []string{
 	"access", "arch_prctl", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fcntl", "fdatasync", "fsync", "ftruncate",
-	"getcwd", "getdents64", "lseek", "memfd_create", "mmap", "mprotect", "newfstatat", "open", "openat", "pipe", "pipe2",
+	"getcwd", "getdents64", "lseek", "mmap", "mprotect", "newfstatat", "open", "openat", "pipe", "pipe2",
 	"readlink", "readlinkat", "rename", "renameat", "renameat2", "stat", "lstat", "statx", "unlink", "unlinkat",
 }
 
@@ -114,6 +114,11 @@ func ConsumerCalls(workers bool, sockets Sockets) *Calls {
 		either("ioctl", 1, terminalRequests...),
 		sendCalls,
 	)
+	if memoryIsSealed() {
+		c.when = append(c.when, bits("memfd_create", 1, seccomp.BitsSet, unix.MFD_NOEXEC_SEAL))
+	} else {
+		c.always = append(c.always, "memfd_create")
+	}
 	switch {
 	case workers:
 		c.always = slices.Concat(c.always, startCalls, []string{"kill", "tgkill"})

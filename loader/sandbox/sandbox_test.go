@@ -207,6 +207,69 @@ func TestSocketsAreOfTheKindsAndPortsThatWereGiven(t *testing.T) {
 	}
 }
 
+// A program in a file of memory has no path that Landlock could have a rule for.
+func TestWhatIsInMemoryIsNotExecuted(t *testing.T) {
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(fd int, err error) error {
+		if err != nil {
+			return err
+		}
+		_, err = unix.Write(fd, program)
+		again, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY, 0) // or it is busy
+		if err := errors.Join(err, openErr, unix.Close(fd)); err != nil {
+			return err
+		}
+		defer unix.Close(again)
+		return exec.Command(fmt.Sprintf("/proc/self/fd/%d", again)).Run() // the child inherits it
+	}
+	forbidden := []error{unix.EPERM, unix.EACCES}
+	if !memoryIsSealed() {
+		forbidden = []error{nil, nil}
+		t.Log("this kernel has no memory that cannot be executed (6.3 has): that it is not is not shown here")
+	}
+	self, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, create := range []func() (int, error){
+		func() (int, error) { return unix.MemfdCreate("any", 0) },
+		func() (int, error) { return MemoryFile("weir's", 0) },
+	} {
+		var err error
+		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, Sockets{})}, func() { err = run(create()) })
+		if !errors.Is(err, forbidden[i]) {
+			t.Errorf("%v, want %v", err, forbidden[i])
+		}
+	}
+}
+
+// The loader, which the kernel must be able to execute, maps what it is told to, like any library. This is what
+// SECURITY.md says cannot be kept from a program that is linked with libraries.
+func TestALoaderRunsWhatMayBeRead(t *testing.T) {
+	self, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	content, err := os.ReadFile("/bin/true")
+	if err := errors.Join(err, os.WriteFile(program, content, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	self.Create = []string{filepath.Dir(program)}
+	for _, loader := range self.Execute[1:] {
+		var direct, loaded error
+		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, Sockets{})}, func() {
+			direct, loaded = exec.Command(program).Run(), exec.Command(loader, program).Run()
+		})
+		if !errors.Is(direct, unix.EACCES) || loaded != nil {
+			t.Errorf("by itself: %v, by %s: %v; want that it is denied, and that it runs", direct, loader, loaded)
+		}
+	}
+}
+
 // With the files of Self, and no others, the program starts.
 func TestSelfIsEnoughToStart(t *testing.T) {
 	self, err := Self()
