@@ -203,6 +203,9 @@ func sinks() []row {
 			"userspace/sink TestG3NobodyListensCostsWhatFindsNoRoom", "userspace/sink TestG3ConnectionThatIsNeverAnsweredHoldsNothingUp",
 			"userspace/sink TestG3ReaderThatLeavesAgainAndAgainMissesNothing", "userspace/sink TestG3ResetsAreFollowedByWhatWasNotTaken",
 			"userspace/sink TestG3CollectorThatStallsHasWhatCountsAsSent", "userspace/sink TestG3CollectorThatComesLateGetsWhatWaited",
+			"userspace/sink TestG3FlowsArriveOverTLSInOrderEachOnce", "userspace/sink TestG3HandshakeThatFailsCostsWhatFindsNoRoom",
+			"userspace/sink TestG3ResetsOfTLSAreFollowedByWhatWasNotTaken", "userspace/sink TestG3CollectorThatStallsHasWhatCountsAsSentOverTLS",
+			"cmd/weir TestG3FlowsAreSentOverTLSFromTheSandbox", "cmd/weir TestG3CollectorThatIsNotTrustedGetsNothing",
 			"cmd/weir TestG3DeadCollectorCostsItsFlowsOnly", "cmd/weir TestG3FlowsThatDidNotArriveStayWithAPinnedMeter"},
 			missing: "templates sent again: there is no IPFIX"},
 		{id: "G4", promise: "partial writes give the same octets", tests: []string{
