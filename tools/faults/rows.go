@@ -209,7 +209,8 @@ func sinks() []row {
 			"cmd/weir TestG3DeadCollectorCostsItsFlowsOnly", "cmd/weir TestG3FlowsThatDidNotArriveStayWithAPinnedMeter"},
 			missing: "templates sent again: there is no IPFIX"},
 		{id: "G4", promise: "partial writes give the same octets", tests: []string{
-			"userspace/sink TestG4PartialWritesGiveTheSameOctets", "userspace/sink TestG4PartialWritesGiveTheSameOctetsOverANetwork"}},
+			"userspace/sink TestG4PartialWritesGiveTheSameOctets", "userspace/sink TestG4PartialWritesGiveTheSameOctetsOverANetwork",
+			"userspace/sink TestG4PartialWritesGiveTheSameOctetsOverTLS"}},
 		{id: "G5", promise: "hostile text comes back as it was", tests: []string{
 			"userspace/sink TestG5HostileTextComesBack", "userspace/sink TestG5OnlyWhatLooksLikeAFormulaIsGuarded",
 			"userspace/sink TestG5NoTextCommandsATerminal", "userspace/summary TestG5NoTextCommandsATerminal"}},
