@@ -27,10 +27,9 @@ func (r *remote) send(ctx context.Context) {
 }
 
 // talk sends over a connection. It returns nil when nothing is left to be sent.
-func (r *remote) talk(ctx context.Context, w *wire) error {
+func (r *remote) talk(ctx context.Context, w link) error {
 	r.queue.restart()
-	r.last.Store(w)
-	r.connected()
+	r.connected(w)
 	arrived := func(position int64) {
 		if r.queue.settle(position) > 0 {
 			r.backoff.tries = 0
@@ -40,7 +39,7 @@ func (r *remote) talk(ctx context.Context, w *wire) error {
 		return err
 	}
 	for {
-		if data, _ := r.queue.take(w.written.Load()); data != nil {
+		if data, _ := r.queue.take(w.position()); data != nil {
 			if err := w.write(ctx, data, arrived); err != nil {
 				return err
 			}
@@ -60,7 +59,7 @@ func (r *remote) talk(ctx context.Context, w *wire) error {
 
 // await waits until there is something to do: to send, or to look how far what was
 // sent has come.
-func (r *remote) await(ctx context.Context, w *wire) error {
+func (r *remote) await(ctx context.Context, w link) error {
 	pause := r.limits.stall / 10
 	closing := r.closing
 	if !w.hasArrived() || r.isClosing() {
@@ -102,17 +101,17 @@ func (r *remote) isClosing() bool {
 	}
 }
 
-func (r *remote) connected() {
+func (r *remote) connected(w link) {
 	r.stateMu.Lock()
 	defer r.stateMu.Unlock()
-	r.trouble = nil
+	r.trouble, r.last = nil, w
 }
 
 // lost remembers why there is no connection; the end of the time for it is no reason.
 func (r *remote) lost(err error) {
 	r.stateMu.Lock()
 	defer r.stateMu.Unlock()
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errUnderWay) && errors.As(r.trouble, new(*handshakeError)) {
 		return
 	}
 	if r.trouble == nil {
