@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	ebpflink "github.com/cilium/ebpf/link"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -18,8 +19,9 @@ import (
 // kernelMeter is the metering programs, loaded and shown frames by test runs at
 // the kernel's own time.
 type kernelMeter struct {
-	t    *testing.T
-	coll *ebpf.Collection
+	t        *testing.T
+	coll     *ebpf.Collection
+	iterator *ebpflink.Iter
 	// invented is set by a test that makes records up, for which no packet was
 	// shown: its ledger cannot close.
 	invented bool
@@ -57,7 +59,12 @@ func newKernelMeter(t *testing.T, c Config, ring uint32) *kernelMeter {
 		t.Fatalf("load the metering programs: %v (this test needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root)", err)
 	}
 	t.Cleanup(coll.Close)
-	return &kernelMeter{t: t, coll: coll}
+	iterator, err := ebpflink.AttachIter(ebpflink.IterOptions{Program: coll.Programs[bpf.WeirProgWeirSweepWalk], Map: coll.Maps[bpf.WeirMapFlows]})
+	if err != nil {
+		t.Fatalf("attach the sweep's iterator: %v (this test needs a kernel with BTF)", err)
+	}
+	t.Cleanup(func() { _ = iterator.Close() })
+	return &kernelMeter{t: t, coll: coll, iterator: iterator}
 }
 
 func (k *kernelMeter) handles() bpf.Handles {
@@ -69,7 +76,17 @@ func (k *kernelMeter) handles() bpf.Handles {
 		Sweep:    k.coll.Programs[bpf.WeirProgWeirSweep],
 		DPIDone:  k.coll.Programs[bpf.WeirProgWeirDpiDone],
 		Points:   []bpf.Point{{Index: 7, Name: "test0"}},
+
+		SweepIter:  k.iterator,
+		SweepState: k.coll.Maps[bpf.WeirMapSweepState],
 	}
+}
+
+// withoutIterator has the table swept by test-run, as where the kernel or the process
+// has not what the iterator takes.
+func (k *kernelMeter) withoutIterator() *kernelMeter {
+	k.iterator = nil
+	return k
 }
 
 // consumer is a Consumer whose ledger must close at the end of the test.
@@ -482,7 +499,7 @@ func TestSweepsComeAsOftenAsThereIsNeed(t *testing.T) {
 		"soon when the ring was full": {idle: time.Minute, deferred: 1, want: 10 * time.Millisecond},
 		"not more than half the time": {idle: 0, took: 80 * time.Millisecond, want: 160 * time.Millisecond},
 	} {
-		s := newSweeper(nil, test.idle)
+		s := newSweeper(&bpf.Handles{}, test.idle)
 		s.last.Deferred = test.deferred
 		if got := s.wait(test.mode, test.took); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
@@ -491,7 +508,7 @@ func TestSweepsComeAsOftenAsThereIsNeed(t *testing.T) {
 }
 
 func TestPressureGrowsWhileTheTableIsFull(t *testing.T) {
-	s := newSweeper(nil, 64*time.Second)
+	s := newSweeper(&bpf.Handles{}, 64*time.Second)
 	full := uint64(0)
 	var got []time.Duration
 	for _, more := range []uint64{0, 5, 1, 9, 2, 0, 1} {
@@ -511,7 +528,7 @@ func TestPressureGrowsWhileTheTableIsFull(t *testing.T) {
 // A table that is found full does not wait for the sweep in turn.
 func TestFullTableIsSweptSoon(t *testing.T) {
 	full := uint64(0)
-	s := newSweeper(nil, time.Hour)
+	s := newSweeper(&bpf.Handles{}, time.Hour)
 	s.next = time.Now().Add(time.Hour)
 	if s.due(func() uint64 { return full }) {
 		t.Error("a sweep is due while the table has room")
@@ -577,7 +594,7 @@ func TestA5FloodMakesRoomForItself(t *testing.T) {
 }
 
 func TestASweepStoppedByAFullRingHasNotCountedWhatIsOpen(t *testing.T) {
-	s := newSweeper(nil, time.Second)
+	s := newSweeper(&bpf.Handles{}, time.Second)
 	s.keep(&bpf.Sweep{PacketsOpen: 9, OctetsOpen: 900, Open: 3})
 	s.keep(&bpf.Sweep{PacketsOpen: 2, OctetsOpen: 200, Open: 1, Deferred: 1})
 	if s.last.PacketsOpen != 9 || s.last.OctetsOpen != 900 {
