@@ -13,49 +13,57 @@ import (
 )
 
 // Walk sweeps by the iterator, to the end of the table or until the ring is full, and
-// calls between, unless it is nil, between two pieces.
+// calls between, unless it is nil, after each piece. The object for a process without
+// CAP_PERFMON has none.
 func (m *Meter) Walk(s bpf.Sweep, between func()) (bpf.Sweep, error) {
-	if err := m.walk(&s, between); err != nil {
+	value := bpf.SweepWalk{Sweep: s}
+	value.Sweep.More = 1
+	err := errors.Join(m.clock(&value.Sweep), m.openIterator())
+	if err == nil {
+		err = m.walk(&value, between)
+	}
+	if err != nil {
 		return s, fmt.Errorf("walk through the flow table: %w", err)
 	}
-	return s, nil
+	return value.Sweep, nil
 }
 
-func (m *Meter) walk(s *bpf.Sweep, between func()) error {
-	if s.NowNs == 0 {
-		clock, err := m.Sweep(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_CLOCK)})
-		if err != nil {
-			return err
-		}
-		s.NowNs = clock.NowNs
+// clock fills in the programs' time, as a run of the sweep would.
+func (m *Meter) clock(s *bpf.Sweep) error {
+	if s.NowNs != 0 {
+		return nil
 	}
-	state := m.coll.Maps[bpf.WeirMapSweepState]
-	value := bpf.WeirSweepWalk{Sweep: *s}
-	value.Sweep.More = 1
-	if err := state.Put(uint32(0), unsafe.Slice((*byte)(unsafe.Pointer(&value)), unsafe.Sizeof(value))); err != nil {
+	told, err := m.Sweep(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_CLOCK)})
+	s.NowNs = told.NowNs
+	return err
+}
+
+func (m *Meter) openIterator() (err error) {
+	if m.iter == nil {
+		o := link.IterOptions{Program: m.Program(bpf.WeirProgWeirSweepWalk), Map: m.Map(bpf.WeirMapFlows)}
+		m.iter, err = link.AttachIter(o)
+	}
+	return err
+}
+
+func (m *Meter) walk(value *bpf.SweepWalk, between func()) error {
+	state := m.Map(bpf.WeirMapSweepState)
+	octets := unsafe.Slice((*byte)(unsafe.Pointer(value)), unsafe.Sizeof(*value))
+	if err := state.Put(uint32(0), octets); err != nil {
 		return err
 	}
-	iterator, err := link.AttachIter(link.IterOptions{Program: m.coll.Programs[bpf.WeirProgWeirSweepWalk], Map: m.coll.Maps[bpf.WeirMapFlows]})
-	if err != nil {
-		return err
-	}
-	defer iterator.Close()
-	pieces, err := iterator.Open()
+	pieces, err := m.iter.Open()
 	if err != nil {
 		return err
 	}
 	defer pieces.Close()
-	for err == nil {
-		if _, err = pieces.Read(make([]byte, 1)); err == nil && between != nil {
+	for piece := make([]byte, 1); err == nil; {
+		if _, err = pieces.Read(piece); err == nil && between != nil {
 			between()
 		}
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, unix.EAGAIN) {
 		return err
 	}
-	if err := state.Lookup(uint32(0), unsafe.Slice((*byte)(unsafe.Pointer(&value)), unsafe.Sizeof(value))); err != nil {
-		return err
-	}
-	*s = value.Sweep
-	return nil
+	return state.Lookup(uint32(0), octets)
 }
