@@ -89,6 +89,14 @@ func (k *kernelMeter) withoutIterator() *kernelMeter {
 	return k
 }
 
+// sweptBy settles how a meter's table is swept.
+type sweptBy func(*kernelMeter) *kernelMeter
+
+func bothWays(t *testing.T, test func(*testing.T, sweptBy)) {
+	t.Run("by the iterator", func(t *testing.T) { test(t, func(k *kernelMeter) *kernelMeter { return k }) })
+	t.Run("by test-run", func(t *testing.T) { test(t, (*kernelMeter).withoutIterator) })
+}
+
 // consumer is a Consumer whose ledger must close at the end of the test.
 func (k *kernelMeter) consumer(c Config, opts ...Option) *Consumer {
 	k.t.Helper()
@@ -179,8 +187,12 @@ func wantClosed(t *testing.T, c *Consumer, packets uint64) Ledger {
 }
 
 func TestDrainDeliversWhatIsOpenInWallTime(t *testing.T) {
+	bothWays(t, drainDeliversWhatIsOpenInWallTime)
+}
+
+func drainDeliversWhatIsOpenInWallTime(t *testing.T, way sweptBy) {
 	c := liveConfig()
-	k := newKernelMeter(t, c, ringOctets)
+	k := way(newKernelMeter(t, c, ringOctets))
 	start := time.Now()
 	k.showAll(50, 4)
 	end := time.Now()
@@ -214,9 +226,13 @@ func TestDrainDeliversWhatIsOpenInWallTime(t *testing.T) {
 }
 
 func TestIdleFlowsAreDeliveredWhileItRuns(t *testing.T) {
+	bothWays(t, idleFlowsAreDeliveredWhileItRuns)
+}
+
+func idleFlowsAreDeliveredWhileItRuns(t *testing.T, way sweptBy) {
 	c := liveConfig()
 	c.IdleTimeout = 40 * time.Millisecond
-	k := newKernelMeter(t, c, ringOctets)
+	k := way(newKernelMeter(t, c, ringOctets))
 	k.showAll(10, 3)
 	consumer := k.consumer(c)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -284,9 +300,13 @@ func TestFlowsMeteredInUserSpaceExpireToo(t *testing.T) {
 }
 
 func TestA4FullRingLosesSinglePacketsOnlyAndIsCounted(t *testing.T) {
+	bothWays(t, fullRingLosesSinglePackets)
+}
+
+func fullRingLosesSinglePackets(t *testing.T, way sweptBy) {
 	c := liveConfig()
 	c.MaxFlows = 64
-	k := newKernelMeter(t, c, uint32(os.Getpagesize()))
+	k := way(newKernelMeter(t, c, uint32(os.Getpagesize())))
 	k.showAll(500, 2)
 	consumer := k.consumer(liveConfig())
 	packets, _ := packetsOf(t, consumer, drained(t))
@@ -545,10 +565,12 @@ func TestFullTableIsSweptSoon(t *testing.T) {
 
 // A flood of flows of one packet fills the table; a flow that goes on must not
 // suffer, and new ones must find a place again.
-func TestA5FloodMakesRoomForItself(t *testing.T) {
+func TestA5FloodMakesRoomForItself(t *testing.T) { bothWays(t, floodMakesRoom) }
+
+func floodMakesRoom(t *testing.T, way sweptBy) {
 	c := liveConfig()
 	c.MaxFlows = 64
-	k := newKernelMeter(t, c, ringOctets)
+	k := way(newKernelMeter(t, c, ringOctets))
 	const steady = 65535
 	shown := 0
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
