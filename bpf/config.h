@@ -22,9 +22,12 @@ const volatile __u8 cfg_ip_statistics = 0;
 const volatile __u64 cfg_tcp_grace_ns = 0;
 const volatile __u8 cfg_decode_tunnels = 1;
 const volatile __u8 cfg_filter = 0; /* packet_filter() decides */
-/* What one run of the sweep looks at: it holds its CPU, soft interrupts included, and
+/* What one run of the sweep by test-run looks at: it holds its CPU, soft interrupts included, and
  * the next run goes on behind. */
 const volatile __u32 cfg_sweep_entries = 131072;
+/* What one read of the sweep's iterator looks at, in a millisecond or so: where the
+ * kernel is not preemptible, other processes wait that long. */
+const volatile __u32 cfg_sweep_piece = 4096;
 /* Time, and optionally the original length, come with the frame as metadata:
  * 8 octets (u64 ns) or 16 (then u32 octets, u32 zero). A frame without
  * metadata is stamped by the kernel's clock. */

@@ -18,7 +18,7 @@ var allowed = []asm.BuiltinFunc{
 	asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnForEachMapElem, asm.FnLoop,
 	asm.FnRingbufReserve, asm.FnRingbufSubmit, asm.FnRingbufDiscard, asm.FnRingbufQuery,
 	asm.FnSpinLock, asm.FnSpinUnlock, asm.FnKtimeGetNs, asm.FnGetSmpProcessorId,
-	asm.FnXdpGetBuffLen, asm.FnXdpLoadBytes, asm.FnSkbLoadBytes, asm.FnSkbPullData,
+	asm.FnXdpGetBuffLen, asm.FnXdpLoadBytes, asm.FnSeqWrite, asm.FnSkbLoadBytes, asm.FnSkbPullData,
 }
 
 func TestH8ProgramsCallOnlyAllowedHelpers(t *testing.T) {

@@ -14,20 +14,30 @@ import (
 // sweeps of many runs close and delete all they come to: entries change hands all the
 // time: FAULTS A2.
 func TestA2EntriesThatChangeHandsKeepEveryPacket(t *testing.T) {
-	for name, o := range map[string]bpftest.Options{"in place": {}, "copied": {Copied: true}} {
-		t.Run(name, func(t *testing.T) { entriesChangeHands(t, o) })
+	for name, way := range raceWays {
+		t.Run(name, func(t *testing.T) { entriesChangeHands(t, way.options, way.sweep) })
 	}
 }
 
-func entriesChangeHands(t *testing.T, o bpftest.Options) {
+// raceWays are those to meter and to sweep.
+var raceWays = map[string]struct {
+	options bpftest.Options
+	sweep   sweeping
+}{
+	"in place":              {bpftest.Options{}, sweepRuns},
+	"copied":                {bpftest.Options{Copied: true}, sweepRuns},
+	"swept by the iterator": {bpftest.Options{}, sweepWalks},
+}
+
+func entriesChangeHands(t *testing.T, o bpftest.Options, sweep sweeping) {
 	o.LinkType, o.Statistics, o.MaxFlows, o.RingOctets = 1, true, 64, 256<<20
-	o.IdleNs, o.Set = uint64(time.Microsecond), map[string]any{"cfg_sweep_entries": uint32(7)}
+	o.IdleNs, o.Set = uint64(time.Microsecond), map[string]any{"cfg_sweep_entries": uint32(7), "cfg_sweep_piece": uint32(7)}
 	m := bpftest.New(t, o)
 	c := &chains{t: t, m: m, flows: map[uint64]*chain{}}
 	frames := raceFrames(t, 200)
 	sweeps := 0
 	whileWriting(func(cpu int) { oneByOne(t, m, frames, 1+cpu) }, func() {
-		sweepRuns(t, m, bpf.WeirSweepMode(sweeps%3))
+		sweep(t, m, bpf.WeirSweepMode(sweeps%3))
 		c.read()
 		sweeps++
 	})

@@ -78,16 +78,16 @@ func (c *chains) check() (split int) {
 // Records are split by two CPUs all the time, and closed and deleted by sweeps of many
 // runs without a pause: FAULTS A2.
 func TestA2SplitsRacingSweepsKeepTheSequenceOfParts(t *testing.T) {
-	for name, o := range map[string]bpftest.Options{"in place": {}, "copied": {Copied: true}} {
-		t.Run(name, func(t *testing.T) { splitsRace(t, o) })
+	for name, way := range raceWays {
+		t.Run(name, func(t *testing.T) { splitsRace(t, way.options, way.sweep) })
 	}
 }
 
-func splitsRace(t *testing.T, o bpftest.Options) {
+func splitsRace(t *testing.T, o bpftest.Options, sweep sweeping) {
 	o.LinkType, o.Statistics, o.Samples, o.SampleOctets = 1, true, 3, 1
 	o.IdleNs, o.ActiveNs = uint64(time.Millisecond), uint64(10*time.Microsecond)
 	o.RingOctets = 256 << 20
-	o.Set = map[string]any{"cfg_sweep_entries": uint32(3)}
+	o.Set = map[string]any{"cfg_sweep_entries": uint32(3), "cfg_sweep_piece": uint32(3)}
 	m := bpftest.New(t, o)
 	c := &chains{t: t, m: m, flows: map[uint64]*chain{}}
 	sweeps := 0
@@ -97,7 +97,7 @@ func splitsRace(t *testing.T, o bpftest.Options) {
 		if sweeps%4 == 0 {
 			mode = bpf.WeirSweepModeSWEEP_FORCED
 		}
-		sweepRuns(t, m, mode)
+		sweep(t, m, mode)
 		c.read()
 	})
 	c.read()
@@ -120,6 +120,13 @@ func sweepRuns(t *testing.T, m *bpftest.Meter, mode bpf.WeirSweepMode) {
 			t.Fatal(err)
 		}
 		in.Skip, more = out.Skip, out.More != 0
+	}
+}
+
+func sweepWalks(t *testing.T, m *bpftest.Meter, mode bpf.WeirSweepMode) {
+	t.Helper()
+	if _, err := m.Walk(bpf.Sweep{Mode: uint32(mode)}, nil); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -118,13 +118,22 @@ func raceFrames(t *testing.T, flows int) (frames [][]byte) {
 // Every flow is closed and deleted by every sweep while two CPUs go on metering:
 // FAULTS A2.
 func TestA2SweepRacingTwoWritersLosesNothing(t *testing.T) {
-	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true})
+	for name, sweep := range sweepings {
+		t.Run(name, func(t *testing.T) { sweepsRace(t, sweep) })
+	}
+}
+
+// A sweeping is a way to sweep the whole table.
+type sweeping func(*testing.T, *bpftest.Meter, bpf.WeirSweepMode)
+
+var sweepings = map[string]sweeping{"by test-run": sweepRuns, "by the iterator": sweepWalks}
+
+func sweepsRace(t *testing.T, sweep sweeping) {
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true, Set: map[string]any{"cfg_sweep_piece": uint32(3)}})
 	sweeps := 0
 	l := raced(t, m, raceFrames(t, flowsInRace), func() {
 		sweeps++
-		if _, err := m.Sweep(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)}); err != nil {
-			t.Fatal(err)
-		}
+		sweep(t, m, bpf.WeirSweepModeSWEEP_FORCED)
 	})
 	t.Logf("measured: %d packets of two CPUs, %d sweeps beside them, %d records, %d single packets, residual 0", l.MeteredPackets, sweeps, len(m.Records), len(m.Packets))
 }

@@ -41,14 +41,39 @@ static __always_inline __u8 sweep_reason(const struct flow_record *r, const stru
 	return END_NONE;
 }
 
+/* What is to be done at an entry. */
+enum sweep_task {
+	SWEEP_LEAVE,  /* nothing: it stays open, and is counted */
+	SWEEP_CLOSE,  /* sweep_close */
+	SWEEP_DELETE, /* sweep_delete: it holds no flow any more */
+};
+
+/* The look is without the lock; what it decides is decided again under it. For that the
+ * key is looked up once more, because Linux 6.1 refuses the lock of a callback's own
+ * value. */
+static __always_inline enum sweep_task sweep_look(const struct flow_entry *value,
+						  struct sweep *s)
+{
+	if (value->state != ENTRY_OPEN)
+		return SWEEP_DELETE;
+	if (sweep_reason(&value->record, s) != END_NONE)
+		return SWEEP_CLOSE;
+	s->open++;
+	s->packets_open += record_packets(&value->record);
+	s->octets_open += value->record.dir[0].octets + value->record.dir[1].octets;
+	return SWEEP_LEAVE;
+}
+
 /* Second phase. An entry that was inserted but never filled, because its packet
  * found another way, goes through both phases as well. One that is split is left to
  * the packet that goes on with it: its flow's id would go with the entry. */
-static __always_inline void sweep_delete(struct flow_entry *e, struct flow_key *key,
-					 struct sweep *s)
+static __always_inline void sweep_delete(const struct flow_key *key, struct sweep *s)
 {
+	struct flow_entry *e = bpf_map_lookup_elem(&flows, key);
 	int deleting = 0;
 
+	if (!e)
+		return;
 	bpf_spin_lock(&e->lock);
 	if (e->state == ENTRY_VACANT) {
 		e->state = ENTRY_CLOSED;
@@ -62,11 +87,15 @@ static __always_inline void sweep_delete(struct flow_entry *e, struct flow_key *
 }
 
 /* First phase. Returns 1 to stop the sweep: there is no room in the ring. */
-static __always_inline long sweep_close(struct flow_entry *e, struct sweep *s)
+static __always_inline int sweep_close(const struct flow_key *key, struct sweep *s)
 {
-	struct record_event *event = emit_reserve_record();
+	struct flow_entry *e = bpf_map_lookup_elem(&flows, key);
+	struct record_event *event;
 	__u8 reason = END_NONE;
 
+	if (!e)
+		return 0;
+	event = emit_reserve_record();
 	if (!event) {
 		s->deferred = 1;
 		return 1;
@@ -86,55 +115,6 @@ static __always_inline long sweep_close(struct flow_entry *e, struct sweep *s)
 	emit_submit(event);
 	s->closed++;
 	return 0;
-}
-
-/* The first look is without the lock; what it decides is decided again under it.
- * For that the key is looked up once more, because Linux 6.1 refuses the lock of a
- * callback's own value. */
-static __always_inline long sweep_look(struct flow_key *key, const struct flow_entry *value,
-				       struct sweep *s)
-{
-	struct flow_entry *e;
-
-	if (value->state == ENTRY_OPEN && sweep_reason(&value->record, s) == END_NONE) {
-		s->open++;
-		s->packets_open += record_packets(&value->record);
-		s->octets_open += value->record.dir[0].octets + value->record.dir[1].octets;
-		return 0;
-	}
-	e = bpf_map_lookup_elem(&flows, key);
-	if (!e)
-		return 0;
-	if (e->state == ENTRY_OPEN)
-		return sweep_close(e, s);
-	sweep_delete(e, key, s);
-	return 0;
-}
-
-/* Entries keep their order, nobody but a sweep deletes any, and those that are new
- * only make others be seen twice. Where an entry is recycled between its deletion here
- * and the step to the next one, the walk goes on in another bucket: what it leaves out
- * is for the next sweep. */
-static long sweep_entry(void *map, struct flow_key *key, struct flow_entry *value,
-			struct sweep *s)
-{
-	__s64 beyond = (__s64)s->at - s->skip;
-
-	/* What the verifier would learn of the counters themselves it would learn
-	 * anew at every entry. */
-	asm volatile("" : "+r"(beyond));
-	if (beyond >= cfg_sweep_entries) {
-		s->more = 1;
-		return 1;
-	}
-	s->at++;
-	return beyond < 0 ? 0 : sweep_look(key, value, s);
-}
-
-static __always_inline void sweep_run(struct sweep *s)
-{
-	bpf_for_each_map_elem(&flows, sweep_entry, s, 0);
-	s->skip = s->at - s->deleted;
 }
 
 #endif

@@ -309,6 +309,7 @@ enum sweep_mode {
 	SWEEP_PRESSURE = 1, /* also what has been quiet for pressure_ns: reason 5 */
 	SWEEP_FORCED = 2,   /* close everything: reason 4 */
 	SWEEP_POINT = 3,    /* close everything of one observation point: reason 4 */
+	SWEEP_CLOCK = 4,    /* nothing: tell now_ns */
 };
 
 /* Argument and result of the sweep program: its input and output packet. */

@@ -14,7 +14,8 @@
 #include "decode.h"
 #include "table.h"
 #include "work.h"
-#include "sweep.h"
+#include "sweep_run.h"
+#include "sweep_walk.h"
 #include "exported.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -149,13 +150,27 @@ int weir_sweep(struct xdp_md *ctx)
 	s = *io;
 	if (!s.now_ns)
 		s.now_ns = clock_now();
-	sweep_run(&s);
+	if (s.mode != SWEEP_CLOCK)
+		sweep_run(&s);
 	io = (void *)(long)ctx->data;
 	if ((void *)(io + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	*io = s;
 	return XDP_PASS;
 }
+
+#ifndef FRAME_COPIED /* the kernel takes iterators with CAP_PERFMON only */
+
+SEC("iter/bpf_map_elem")
+int weir_sweep_walk(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u32 zero = 0;
+	struct sweep_walk *w = bpf_map_lookup_elem(&sweep_state, &zero);
+
+	return w ? sweep_walk(ctx, w) : 0;
+}
+
+#endif
 
 /* Verdicts handed over in one run. */
 #define DPI_DONE_BATCH 32

@@ -309,7 +309,18 @@ const (
 	WeirSweepModeSWEEP_PRESSURE WeirSweepMode = 1
 	WeirSweepModeSWEEP_FORCED   WeirSweepMode = 2
 	WeirSweepModeSWEEP_POINT    WeirSweepMode = 3
+	WeirSweepModeSWEEP_CLOCK    WeirSweepMode = 4
 )
+
+type WeirSweepWalk struct {
+	_      structs.HostLayout
+	Sweep  WeirSweep
+	Behind [16]struct {
+		_    structs.HostLayout
+		Key  WeirFlowKey
+		Used uint64
+	}
+}
 
 type WeirTcpDirection struct {
 	_             structs.HostLayout
@@ -371,9 +382,11 @@ const (
 	WeirMapFlows                   = "flows"
 	WeirMapLedgers                 = "ledgers"
 	WeirMapProgress                = "progress"
+	WeirMapSweepState              = "sweep_state"
 	WeirMapVacant                  = "vacant"
 	WeirProgWeirDpiDone            = "weir_dpi_done"
 	WeirProgWeirSweep              = "weir_sweep"
+	WeirProgWeirSweepWalk          = "weir_sweep_walk"
 	WeirProgWeirTcxIn              = "weir_tcx_in"
 	WeirProgWeirTcxOut             = "weir_tcx_out"
 	WeirProgWeirXdpIn              = "weir_xdp_in"
@@ -391,6 +404,7 @@ const (
 	WeirVarCfgSplt                 = "cfg_splt"
 	WeirVarCfgStatistics           = "cfg_statistics"
 	WeirVarCfgSweepEntries         = "cfg_sweep_entries"
+	WeirVarCfgSweepPiece           = "cfg_sweep_piece"
 	WeirVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirVarExportedAccounting      = "exported_accounting"
@@ -455,23 +469,25 @@ type WeirSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirProgramSpecs struct {
-	WeirDpiDone *ebpf.ProgramSpec `ebpf:"weir_dpi_done"`
-	WeirSweep   *ebpf.ProgramSpec `ebpf:"weir_sweep"`
-	WeirTcxIn   *ebpf.ProgramSpec `ebpf:"weir_tcx_in"`
-	WeirTcxOut  *ebpf.ProgramSpec `ebpf:"weir_tcx_out"`
-	WeirXdpIn   *ebpf.ProgramSpec `ebpf:"weir_xdp_in"`
+	WeirDpiDone   *ebpf.ProgramSpec `ebpf:"weir_dpi_done"`
+	WeirSweep     *ebpf.ProgramSpec `ebpf:"weir_sweep"`
+	WeirSweepWalk *ebpf.ProgramSpec `ebpf:"weir_sweep_walk"`
+	WeirTcxIn     *ebpf.ProgramSpec `ebpf:"weir_tcx_in"`
+	WeirTcxOut    *ebpf.ProgramSpec `ebpf:"weir_tcx_out"`
+	WeirXdpIn     *ebpf.ProgramSpec `ebpf:"weir_xdp_in"`
 }
 
 // WeirMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirMapSpecs struct {
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	FlowIds  *ebpf.MapSpec `ebpf:"flow_ids"`
-	Flows    *ebpf.MapSpec `ebpf:"flows"`
-	Ledgers  *ebpf.MapSpec `ebpf:"ledgers"`
-	Progress *ebpf.MapSpec `ebpf:"progress"`
-	Vacant   *ebpf.MapSpec `ebpf:"vacant"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	FlowIds    *ebpf.MapSpec `ebpf:"flow_ids"`
+	Flows      *ebpf.MapSpec `ebpf:"flows"`
+	Ledgers    *ebpf.MapSpec `ebpf:"ledgers"`
+	Progress   *ebpf.MapSpec `ebpf:"progress"`
+	SweepState *ebpf.MapSpec `ebpf:"sweep_state"`
+	Vacant     *ebpf.MapSpec `ebpf:"vacant"`
 }
 
 // WeirVariableSpecs contains global variables before they are loaded into the kernel.
@@ -492,6 +508,7 @@ type WeirVariableSpecs struct {
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
+	CfgSweepPiece           *ebpf.VariableSpec `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -534,12 +551,13 @@ func (o *WeirObjects) Close() error {
 //
 // It can be passed to LoadWeirObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirMaps struct {
-	Events   *ebpf.Map `ebpf:"events"`
-	FlowIds  *ebpf.Map `ebpf:"flow_ids"`
-	Flows    *ebpf.Map `ebpf:"flows"`
-	Ledgers  *ebpf.Map `ebpf:"ledgers"`
-	Progress *ebpf.Map `ebpf:"progress"`
-	Vacant   *ebpf.Map `ebpf:"vacant"`
+	Events     *ebpf.Map `ebpf:"events"`
+	FlowIds    *ebpf.Map `ebpf:"flow_ids"`
+	Flows      *ebpf.Map `ebpf:"flows"`
+	Ledgers    *ebpf.Map `ebpf:"ledgers"`
+	Progress   *ebpf.Map `ebpf:"progress"`
+	SweepState *ebpf.Map `ebpf:"sweep_state"`
+	Vacant     *ebpf.Map `ebpf:"vacant"`
 }
 
 func (m *WeirMaps) Close() error {
@@ -549,6 +567,7 @@ func (m *WeirMaps) Close() error {
 		m.Flows,
 		m.Ledgers,
 		m.Progress,
+		m.SweepState,
 		m.Vacant,
 	)
 }
@@ -571,6 +590,7 @@ type WeirVariables struct {
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
+	CfgSweepPiece           *ebpf.Variable `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
@@ -597,17 +617,19 @@ type WeirVariables struct {
 //
 // It can be passed to LoadWeirObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirPrograms struct {
-	WeirDpiDone *ebpf.Program `ebpf:"weir_dpi_done"`
-	WeirSweep   *ebpf.Program `ebpf:"weir_sweep"`
-	WeirTcxIn   *ebpf.Program `ebpf:"weir_tcx_in"`
-	WeirTcxOut  *ebpf.Program `ebpf:"weir_tcx_out"`
-	WeirXdpIn   *ebpf.Program `ebpf:"weir_xdp_in"`
+	WeirDpiDone   *ebpf.Program `ebpf:"weir_dpi_done"`
+	WeirSweep     *ebpf.Program `ebpf:"weir_sweep"`
+	WeirSweepWalk *ebpf.Program `ebpf:"weir_sweep_walk"`
+	WeirTcxIn     *ebpf.Program `ebpf:"weir_tcx_in"`
+	WeirTcxOut    *ebpf.Program `ebpf:"weir_tcx_out"`
+	WeirXdpIn     *ebpf.Program `ebpf:"weir_xdp_in"`
 }
 
 func (p *WeirPrograms) Close() error {
 	return _WeirClose(
 		p.WeirDpiDone,
 		p.WeirSweep,
+		p.WeirSweepWalk,
 		p.WeirTcxIn,
 		p.WeirTcxOut,
 		p.WeirXdpIn,

@@ -144,6 +144,32 @@ type WeirCopiedLedger struct {
 	IgnoredOctets   [15]uint64
 }
 
+type WeirCopiedSweepWalk struct {
+	_     structs.HostLayout
+	Sweep struct {
+		_           structs.HostLayout
+		NowNs       uint64
+		PressureNs  uint64
+		PacketsOpen uint64
+		OctetsOpen  uint64
+		Mode        uint32
+		Open        uint32
+		Closed      uint32
+		Deleted     uint32
+		Deferred    uint32
+		Point       uint32
+		Skip        uint32
+		At          uint32
+		More        uint32
+		Pad         uint32
+	}
+	Behind [16]struct {
+		_    structs.HostLayout
+		Key  WeirCopiedFlowKey
+		Used uint64
+	}
+}
+
 type WeirCopiedWork struct {
 	_ structs.HostLayout
 	P struct {
@@ -214,6 +240,7 @@ const (
 	WeirCopiedMapFlows                   = "flows"
 	WeirCopiedMapLedgers                 = "ledgers"
 	WeirCopiedMapProgress                = "progress"
+	WeirCopiedMapSweepState              = "sweep_state"
 	WeirCopiedMapVacant                  = "vacant"
 	WeirCopiedMapWorks                   = "works"
 	WeirCopiedProgWeirDpiDone            = "weir_dpi_done"
@@ -235,6 +262,7 @@ const (
 	WeirCopiedVarCfgSplt                 = "cfg_splt"
 	WeirCopiedVarCfgStatistics           = "cfg_statistics"
 	WeirCopiedVarCfgSweepEntries         = "cfg_sweep_entries"
+	WeirCopiedVarCfgSweepPiece           = "cfg_sweep_piece"
 	WeirCopiedVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirCopiedVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirCopiedVarExportedAccounting      = "exported_accounting"
@@ -310,13 +338,14 @@ type WeirCopiedProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirCopiedMapSpecs struct {
-	Events   *ebpf.MapSpec `ebpf:"events"`
-	FlowIds  *ebpf.MapSpec `ebpf:"flow_ids"`
-	Flows    *ebpf.MapSpec `ebpf:"flows"`
-	Ledgers  *ebpf.MapSpec `ebpf:"ledgers"`
-	Progress *ebpf.MapSpec `ebpf:"progress"`
-	Vacant   *ebpf.MapSpec `ebpf:"vacant"`
-	Works    *ebpf.MapSpec `ebpf:"works"`
+	Events     *ebpf.MapSpec `ebpf:"events"`
+	FlowIds    *ebpf.MapSpec `ebpf:"flow_ids"`
+	Flows      *ebpf.MapSpec `ebpf:"flows"`
+	Ledgers    *ebpf.MapSpec `ebpf:"ledgers"`
+	Progress   *ebpf.MapSpec `ebpf:"progress"`
+	SweepState *ebpf.MapSpec `ebpf:"sweep_state"`
+	Vacant     *ebpf.MapSpec `ebpf:"vacant"`
+	Works      *ebpf.MapSpec `ebpf:"works"`
 }
 
 // WeirCopiedVariableSpecs contains global variables before they are loaded into the kernel.
@@ -337,6 +366,7 @@ type WeirCopiedVariableSpecs struct {
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
+	CfgSweepPiece           *ebpf.VariableSpec `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -379,13 +409,14 @@ func (o *WeirCopiedObjects) Close() error {
 //
 // It can be passed to LoadWeirCopiedObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirCopiedMaps struct {
-	Events   *ebpf.Map `ebpf:"events"`
-	FlowIds  *ebpf.Map `ebpf:"flow_ids"`
-	Flows    *ebpf.Map `ebpf:"flows"`
-	Ledgers  *ebpf.Map `ebpf:"ledgers"`
-	Progress *ebpf.Map `ebpf:"progress"`
-	Vacant   *ebpf.Map `ebpf:"vacant"`
-	Works    *ebpf.Map `ebpf:"works"`
+	Events     *ebpf.Map `ebpf:"events"`
+	FlowIds    *ebpf.Map `ebpf:"flow_ids"`
+	Flows      *ebpf.Map `ebpf:"flows"`
+	Ledgers    *ebpf.Map `ebpf:"ledgers"`
+	Progress   *ebpf.Map `ebpf:"progress"`
+	SweepState *ebpf.Map `ebpf:"sweep_state"`
+	Vacant     *ebpf.Map `ebpf:"vacant"`
+	Works      *ebpf.Map `ebpf:"works"`
 }
 
 func (m *WeirCopiedMaps) Close() error {
@@ -395,6 +426,7 @@ func (m *WeirCopiedMaps) Close() error {
 		m.Flows,
 		m.Ledgers,
 		m.Progress,
+		m.SweepState,
 		m.Vacant,
 		m.Works,
 	)
@@ -418,6 +450,7 @@ type WeirCopiedVariables struct {
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
 	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
+	CfgSweepPiece           *ebpf.Variable `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`

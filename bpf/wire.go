@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 )
 
 // The wire types under the names that the rest of weir uses.
@@ -19,6 +20,7 @@ type (
 	Record       = WeirFlowRecord
 	LedgerCount  = WeirLedger
 	Sweep        = WeirSweep
+	SweepWalk    = WeirSweepWalk
 	DPIDone      = WeirDpiDone
 	Progress     = WeirConsumerProgress
 	RecordEvent  = WeirRecordEvent
@@ -58,7 +60,12 @@ type Handles struct {
 	Progress *ebpf.Map
 	// Sweep closes and deletes; run by test-run, never attached. One run at a time:
 	// of two, one could delete what a packet has just put where the other deleted.
-	Sweep   *ebpf.Program
-	DPIDone *ebpf.Program // stops samples of a flow; run by test-run
-	Points  []Point
+	Sweep *ebpf.Program
+	// SweepIter does the same in pieces, as far as it is read, and SweepState is what it
+	// is told and tells. It is nil where the programs were loaded without CAP_PERFMON, or
+	// the kernel has no BTF: then Sweep does.
+	SweepIter  *link.Iter
+	SweepState *ebpf.Map
+	DPIDone    *ebpf.Program // stops samples of a flow; run by test-run
+	Points     []Point
 }

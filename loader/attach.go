@@ -24,7 +24,8 @@ type Attachment struct {
 	linkNames []PinnedLink // of links, in the same order
 	pin       *pin         // nil if it ends with the process
 	adopted   bool
-	copied    bool // the object that runs is the one for a process without CAP_PERFMON
+	iterator  *link.Iter // the sweep's, nil where there is none
+	copied    bool       // the object that runs is the one for a process without CAP_PERFMON
 
 	mu       sync.Mutex
 	ports    []port
@@ -74,6 +75,7 @@ func (a *Attachment) start(o *Options) error {
 	if err := a.load(o, nil); err != nil {
 		return err
 	}
+	a.openIterator()
 	a.counters.take(a, &a.counters.before)
 	for i, p := range a.ports {
 		if err := a.attachPort(i, p, o); err != nil {
@@ -206,6 +208,9 @@ func (a *Attachment) Handles() bpf.Handles {
 		Progress: first.maps[bpf.WeirMapProgress],
 		Sweep:    first.programs[bpf.WeirProgWeirSweep],
 		DPIDone:  first.programs[bpf.WeirProgWeirDpiDone],
+
+		SweepIter:  a.iterator,
+		SweepState: first.maps[bpf.WeirMapSweepState],
 	}
 	for i, p := range a.ports {
 		h.Points = append(h.Points, bpf.Point{Index: uint8(i), Name: p.name, Ifindex: p.ifindex})
@@ -281,6 +286,7 @@ func (a *Attachment) Close() error {
 		}
 	}
 	defer a.release()
+	err = errors.Join(err, a.closeIterator())
 	closeAll(a.instances)
 	a.netlink.Close()
 	return err

@@ -40,6 +40,7 @@ func closeAll(instances []*instance) {
 // sharedMaps are made by the first instance and used by all.
 var sharedMaps = []string{
 	bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapProgress, bpf.WeirMapFlowIds, bpf.WeirMapVacant,
+	bpf.WeirMapSweepState,
 }
 
 const loadOperation = "load the metering programs"
@@ -64,6 +65,9 @@ func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
 			return explain(loadOperation, err)
 		}
 		a.instances = append(a.instances, &instance{coll.Programs, coll.Maps})
+		if i == 0 {
+			a.loadIterator(o)
+		}
 		for _, name := range sharedMaps {
 			shared[name] = a.instances[0].maps[name]
 		}
@@ -116,18 +120,17 @@ func (a *Attachment) spec(i int, o *Options) (*ebpf.CollectionSpec, error) {
 	if err := setConstants(spec, o, i, p.linkType); err != nil {
 		return nil, err
 	}
-	keep := o.programs(p, i == 0)
-	for name := range spec.Programs {
-		if !keep[name] {
-			delete(spec.Programs, name)
-		}
-	}
+	keepPrograms(spec, o.programs(p, i == 0))
 	spec.Maps[bpf.WeirMapFlows].MaxEntries = uint32(o.Config.MaxFlows)
 	spec.Maps[bpf.WeirMapEvents].MaxEntries = uint32(o.RingOctets)
 	if o.Filter == nil {
 		return spec, nil
 	}
 	return spec, a.setFilter(spec, o, p.linkType)
+}
+
+func keepPrograms(spec *ebpf.CollectionSpec, keep map[string]bool) {
+	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !keep[name] })
 }
 
 // programs are those that an interface needs; the first one's instance also

@@ -49,9 +49,12 @@ var pinnedMaps = map[string]os.FileMode{
 	bpf.WeirMapProgress: pinSharedMode,
 	bpf.WeirMapFlowIds:  pinObjectMode,
 	bpf.WeirMapVacant:   pinObjectMode,
+	// what a sweep is told; its iterator is made of the pinned program
+	bpf.WeirMapSweepState: pinSharedMode,
 }
 
-// pinnedPrograms are those that user space runs; the others are those of links.
+// pinnedPrograms are those that user space runs; the others are those of links. The
+// sweep's iterator is another one of them where there is one.
 var pinnedPrograms = []string{bpf.WeirProgWeirSweep, bpf.WeirProgWeirDpiDone}
 
 // A pin is the directory of a pinned meter, locked.
@@ -146,7 +149,7 @@ func isPin(name string) bool {
 	name, _, _ = strings.Cut(name, pinBuilding)
 	_, isMap := pinnedMaps[name]
 	return isMap || name == pinAbout || strings.HasPrefix(name, pinLinkPrefix) || strings.HasPrefix(name, pinProgramPrefix) ||
-		name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone
+		name == bpf.WeirProgWeirSweep || name == bpf.WeirProgWeirDpiDone || name == bpf.WeirProgWeirSweepWalk
 }
 
 // detachPinned takes a program out of the path at once; removing the pin alone
@@ -203,6 +206,11 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 	}
 	for _, name := range pinnedPrograms {
 		if err := pinAt(first.programs[name], dir, name, pinObjectMode); err != nil {
+			return err
+		}
+	}
+	if iterator := first.programs[bpf.WeirProgWeirSweepWalk]; iterator != nil {
+		if err := pinAt(iterator, dir, bpf.WeirProgWeirSweepWalk, pinObjectMode); err != nil {
 			return err
 		}
 	}

@@ -68,6 +68,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	if err := a.adoptPrograms(o); err != nil {
 		return err
 	}
+	a.openIterator()
 	if err := a.resume(gone); err != nil {
 		return err
 	}
@@ -147,6 +148,12 @@ func (a *Attachment) openAll(owner bool) error {
 			return err
 		}
 		in.programs[name] = program
+	}
+	switch program, err := a.pin.loadProgram(bpf.WeirProgWeirSweepWalk); {
+	case err == nil:
+		in.programs[bpf.WeirProgWeirSweepWalk] = program
+	case !errors.Is(err, os.ErrNotExist):
+		return err
 	}
 	return nil
 }
@@ -241,6 +248,9 @@ func (a *Attachment) upgrade(o *Options) error {
 			return err
 		}
 	}
+	if err := a.replaceIterator(); err != nil {
+		return err
+	}
 	for i, l := range a.links {
 		n := a.linkNames[i]
 		program := a.instances[n.Point].programs[n.Program]
@@ -250,6 +260,19 @@ func (a *Attachment) upgrade(o *Options) error {
 		if err := l.Update(program); err != nil && !errors.Is(err, unix.ENOLINK) {
 			return explain("update the program of "+a.ports[n.Point].name, err)
 		}
+	}
+	return nil
+}
+
+// replaceIterator pins this build's, or takes away the one of before where there is none
+// of this build: it would go on sweeping.
+func (a *Attachment) replaceIterator() error {
+	const name = bpf.WeirProgWeirSweepWalk
+	if program := a.instances[0].programs[name]; program != nil {
+		return a.replacePin(program, name)
+	}
+	if err := os.Remove(filepath.Join(a.pin.path, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the sweep's iterator of another build: %w", err)
 	}
 	return nil
 }
@@ -285,6 +308,9 @@ func Open(path string, access Access) (*Attachment, error) {
 		a.arrange()
 		a.adopted = true
 		err = a.openAll(access == AccessOwner)
+	}
+	if err == nil {
+		a.openIterator()
 	}
 	if err == nil && access == AccessOwner {
 		err = a.openLinks()

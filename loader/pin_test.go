@@ -137,7 +137,7 @@ func TestH6PinsHaveTheirModes(t *testing.T) {
 	attach(t, o, nearName)
 	got := map[string]fs.FileMode{}
 	for _, name := range []string{"", "about", bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapProgress,
-		bpf.WeirProgWeirSweep, "link_0_weir_xdp_in"} {
+		bpf.WeirMapSweepState, bpf.WeirProgWeirSweep, bpf.WeirProgWeirSweepWalk, "link_0_weir_xdp_in"} {
 		info, err := os.Stat(filepath.Join(o.Pin, name))
 		if err != nil {
 			t.Fatal(err)
@@ -145,7 +145,8 @@ func TestH6PinsHaveTheirModes(t *testing.T) {
 		got[name] = info.Mode().Perm()
 	}
 	want := map[string]fs.FileMode{"": 0o750, "about": 0o640, bpf.WeirMapFlows: 0o640, bpf.WeirMapEvents: 0o660,
-		bpf.WeirMapLedgers: 0o640, bpf.WeirMapProgress: 0o660, bpf.WeirProgWeirSweep: 0o640, "link_0_weir_xdp_in": 0o640}
+		bpf.WeirMapLedgers: 0o640, bpf.WeirMapProgress: 0o660, bpf.WeirMapSweepState: 0o660,
+		bpf.WeirProgWeirSweep: 0o640, bpf.WeirProgWeirSweepWalk: 0o640, "link_0_weir_xdp_in": 0o640}
 	if !maps.Equal(got, want) {
 		t.Errorf("modes %v, want %v", got, want)
 	}
@@ -326,6 +327,25 @@ func TestAPinnedMeterOfOtherOptionsIsRefused(t *testing.T) {
 	}
 }
 
+// A sweep's iterator goes with the programs that it came with: who may not load its own
+// does not keep another build's.
+func TestUpgradeTakesTheIteratorOfBefore(t *testing.T) {
+	newWorld(t)
+	o := pinned(t)
+	_ = attach(t, o, nearName).Close()
+	changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+	var a *loader.Attachment
+	var err error
+	bpftest.WithCapabilities(t, []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE}, func() { a, err = loader.Attach([]string{nearName}, o) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if _, err := os.Stat(filepath.Join(o.Pin, bpf.WeirProgWeirSweepWalk)); !errors.Is(err, os.ErrNotExist) || a.Handles().SweepIter != nil {
+		t.Errorf("the iterator is still there: %v", err)
+	}
+}
+
 // While frames arrive, the programs of another object are put in: none is missed.
 func TestB11UpgradeMissesNoFrame(t *testing.T) {
 	w := newWorld(t)
@@ -474,6 +494,9 @@ func TestH1APinnedMeterChangesItsObjectWithItsPrivilege(t *testing.T) {
 		}
 		if about := a.Pinned(); about.Object != step.object || len(about.Warnings) != step.warnings {
 			t.Errorf("step %d: object %s, warnings %q; want %s and %d", i, about.Object, about.Warnings, step.object, step.warnings)
+		}
+		if iterates := a.Handles().SweepIter != nil; iterates != (step.object == bpf.ObjectHash()) {
+			t.Errorf("step %d: the sweep has an iterator: %v", i, iterates)
 		}
 		w.send(w.farSocket, 2, 3)
 		time.Sleep(20 * time.Millisecond)

@@ -68,7 +68,7 @@ func probeBTF() Check {
 	const path = "/sys/kernel/btf/vmlinux"
 	if _, err := os.Stat(path); err != nil {
 		return Check{Name: "kernel types (BTF)", Detail: "no " + path,
-			Advice: "weir itself does without; a kernel built with CONFIG_DEBUG_INFO_BTF has it"}
+			Advice: "weir does without, but for the sweep's iterator; a kernel built with CONFIG_DEBUG_INFO_BTF has it"}
 	}
 	return Check{Name: "kernel types (BTF)", OK: true, Detail: path}
 }
@@ -127,6 +127,7 @@ func probePrograms() []Check {
 	if err != nil {
 		return []Check{refused(load, err, "this program's file is damaged: install it again")}
 	}
+	delete(spec.Programs, bpf.WeirProgWeirSweepWalk)
 	spec.Maps[bpf.WeirMapFlows].MaxEntries = 1
 	spec.Maps[bpf.WeirMapEvents].MaxEntries = uint32(os.Getpagesize())
 	coll, err := ebpf.NewCollection(spec)
@@ -139,7 +140,7 @@ func probePrograms() []Check {
 	if err := trySweep(coll.Programs[bpf.WeirProgWeirSweep]); err != nil {
 		return append(checks, refused(run, err, "idle flows cannot be expired: a seccomp filter or a security module forbids BPF_PROG_TEST_RUN"))
 	}
-	return append(checks, Check{Name: run, OK: true, Detail: "works: idle flows can be expired"})
+	return append(checks, Check{Name: run, OK: true, Detail: "works: idle flows can be expired"}, probeIterator(coll.Maps))
 }
 
 func trySweep(program *ebpf.Program) error {

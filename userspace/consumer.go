@@ -84,7 +84,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	for _, p := range h.Points {
 		c.points[p.Index] = p.Name
 	}
-	c.sweeper = newSweeper(h.Sweep, o.config.IdleTimeout)
+	c.sweeper = newSweeper(&h, o.config.IdleTimeout)
 	bounded := o.config
 	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
 	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
@@ -107,7 +107,7 @@ const overflowMaxFlows = 32768
 func (c *Consumer) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	err := c.ring.close()
+	err := errors.Join(c.ring.close(), c.sweeper.walk.close())
 	if c.pinned != nil {
 		err = errors.Join(err, c.pinned.Close())
 		c.pinned = nil

@@ -105,8 +105,12 @@ func TestEndOfAPointIsAwaitedNoLongerThanTheIteration(t *testing.T) {
 
 // With room for a few records at a time it takes several sweeps.
 func TestEndOfAPointComesToItsEndThroughASmallRing(t *testing.T) {
+	bothWays(t, endOfAPointComesToItsEndThroughASmallRing)
+}
+
+func endOfAPointComesToItsEndThroughASmallRing(t *testing.T, way sweptBy) {
 	const flows = 200
-	k := newKernelMeter(t, liveConfig(), uint32(os.Getpagesize()))
+	k := way(newKernelMeter(t, liveConfig(), uint32(os.Getpagesize())))
 	k.showAll(flows, 2)
 	consumer := k.consumer(liveConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

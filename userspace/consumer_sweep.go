@@ -1,6 +1,7 @@
 package userspace
 
 import (
+	"errors"
 	"fmt"
 	"time"
 	"unsafe"
@@ -20,9 +21,11 @@ const (
 	pressureLook = 100 * time.Millisecond
 )
 
-// sweeper runs the sweep program, and through it knows the programs' clock.
+// sweeper sweeps the flow table: by its iterator, or where there is none by test-run of
+// the sweep program. Through that it knows the programs' clock.
 type sweeper struct {
 	program  *ebpf.Program
+	walk     walk
 	interval time.Duration
 	idle     time.Duration
 	next     time.Time
@@ -33,9 +36,10 @@ type sweeper struct {
 	pressure time.Duration
 }
 
-func newSweeper(program *ebpf.Program, idle time.Duration) sweeper {
+func newSweeper(h *bpf.Handles, idle time.Duration) sweeper {
 	return sweeper{
-		program:  program,
+		program:  h.Sweep,
+		walk:     newWalk(h),
 		interval: max(sweepIntervalMin, min(sweepIntervalMax, idle/4)),
 		idle:     idle,
 		pressure: idle,
@@ -70,16 +74,46 @@ func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
 	return bpf.WeirSweepModeSWEEP_PRESSURE
 }
 
-// run sweeps the whole table, in as many runs of the program as it takes: none holds
-// a CPU for long.
+// run sweeps the whole table.
 func (s *sweeper) run(in bpf.Sweep) error {
 	start := time.Now()
-	var all bpf.Sweep
+	in.PressureNs = uint64(s.pressure)
+	out, err := s.table(in)
+	if err != nil {
+		return fmt.Errorf("sweep the flow table: %w", err)
+	}
+	s.keep(&out)
+	took := time.Since(start)
+	s.next = start.Add(s.wait(bpf.WeirSweepMode(in.Mode), took))
+	s.look = start.Add(max(pressureLook, 2*took))
+	return nil
+}
+
+func (s *sweeper) table(in bpf.Sweep) (bpf.Sweep, error) {
+	if s.walk.open == nil {
+		return s.runs(in)
+	}
+	clock, err := s.runOnce(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_CLOCK)})
+	if err != nil {
+		return clock, err
+	}
+	in.NowNs = clock.NowNs
+	out, err := s.walk.run(in)
+	if errors.Is(err, errNoWalk) {
+		s.walk.open = nil
+		return s.runs(in)
+	}
+	return out, err
+}
+
+// runs takes as many runs of the program as the table has entries for: none holds a CPU
+// for as long as all of them.
+func (s *sweeper) runs(in bpf.Sweep) (all bpf.Sweep, err error) {
 	for more := true; more; {
 		in.Skip = all.Skip
 		out, err := s.runOnce(in)
 		if err != nil {
-			return err
+			return all, err
 		}
 		out.Open += all.Open
 		out.Closed += all.Closed
@@ -88,20 +122,15 @@ func (s *sweeper) run(in bpf.Sweep) error {
 		out.OctetsOpen += all.OctetsOpen
 		all, more = out, out.More != 0
 	}
-	s.keep(&all)
-	took := time.Since(start)
-	s.next = start.Add(s.wait(bpf.WeirSweepMode(in.Mode), took))
-	s.look = start.Add(max(pressureLook, 2*took))
-	return nil
+	return all, nil
 }
 
 // runOnce runs the program behind the entries to be skipped, and learns the programs'
 // time.
 func (s *sweeper) runOnce(in bpf.Sweep) (out bpf.Sweep, err error) {
-	in.PressureNs = uint64(s.pressure)
 	before := s.clock.monotonic()
-	if err := testRun(s.program, sweepBytes(&in), sweepBytes(&out)); err != nil {
-		return out, fmt.Errorf("sweep the flow table: %w", err)
+	if err := testRun(s.program, bytesOf(&in), bytesOf(&out)); err != nil {
+		return out, err
 	}
 	s.clock.learn(before, int64(out.NowNs), s.clock.monotonic())
 	return out, nil
@@ -125,6 +154,6 @@ func (s *sweeper) wait(mode bpf.WeirSweepMode, took time.Duration) time.Duration
 	return max(s.interval, 2*took)
 }
 
-func sweepBytes(s *bpf.Sweep) []byte {
+func bytesOf[T bpf.Sweep | bpf.SweepWalk](s *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(s)), unsafe.Sizeof(*s))
 }

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	ebpflink "github.com/cilium/ebpf/link"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -18,8 +19,9 @@ import (
 // kernelMeter is the metering programs, loaded and shown frames by test runs at
 // the kernel's own time.
 type kernelMeter struct {
-	t    *testing.T
-	coll *ebpf.Collection
+	t        *testing.T
+	coll     *ebpf.Collection
+	iterator *ebpflink.Iter
 	// invented is set by a test that makes records up, for which no packet was
 	// shown: its ledger cannot close.
 	invented bool
@@ -57,7 +59,12 @@ func newKernelMeter(t *testing.T, c Config, ring uint32) *kernelMeter {
 		t.Fatalf("load the metering programs: %v (this test needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root)", err)
 	}
 	t.Cleanup(coll.Close)
-	return &kernelMeter{t: t, coll: coll}
+	iterator, err := ebpflink.AttachIter(ebpflink.IterOptions{Program: coll.Programs[bpf.WeirProgWeirSweepWalk], Map: coll.Maps[bpf.WeirMapFlows]})
+	if err != nil {
+		t.Fatalf("attach the sweep's iterator: %v (this test needs a kernel with BTF)", err)
+	}
+	t.Cleanup(func() { _ = iterator.Close() })
+	return &kernelMeter{t: t, coll: coll, iterator: iterator}
 }
 
 func (k *kernelMeter) handles() bpf.Handles {
@@ -69,7 +76,25 @@ func (k *kernelMeter) handles() bpf.Handles {
 		Sweep:    k.coll.Programs[bpf.WeirProgWeirSweep],
 		DPIDone:  k.coll.Programs[bpf.WeirProgWeirDpiDone],
 		Points:   []bpf.Point{{Index: 7, Name: "test0"}},
+
+		SweepIter:  k.iterator,
+		SweepState: k.coll.Maps[bpf.WeirMapSweepState],
 	}
+}
+
+// withoutIterator has the table swept by test-run, as where the kernel or the process
+// has not what the iterator takes.
+func (k *kernelMeter) withoutIterator() *kernelMeter {
+	k.iterator = nil
+	return k
+}
+
+// sweptBy settles how a meter's table is swept.
+type sweptBy func(*kernelMeter) *kernelMeter
+
+func bothWays(t *testing.T, test func(*testing.T, sweptBy)) {
+	t.Run("by the iterator", func(t *testing.T) { test(t, func(k *kernelMeter) *kernelMeter { return k }) })
+	t.Run("by test-run", func(t *testing.T) { test(t, (*kernelMeter).withoutIterator) })
 }
 
 // consumer is a Consumer whose ledger must close at the end of the test.
@@ -162,8 +187,12 @@ func wantClosed(t *testing.T, c *Consumer, packets uint64) Ledger {
 }
 
 func TestDrainDeliversWhatIsOpenInWallTime(t *testing.T) {
+	bothWays(t, drainDeliversWhatIsOpenInWallTime)
+}
+
+func drainDeliversWhatIsOpenInWallTime(t *testing.T, way sweptBy) {
 	c := liveConfig()
-	k := newKernelMeter(t, c, ringOctets)
+	k := way(newKernelMeter(t, c, ringOctets))
 	start := time.Now()
 	k.showAll(50, 4)
 	end := time.Now()
@@ -197,9 +226,13 @@ func TestDrainDeliversWhatIsOpenInWallTime(t *testing.T) {
 }
 
 func TestIdleFlowsAreDeliveredWhileItRuns(t *testing.T) {
+	bothWays(t, idleFlowsAreDeliveredWhileItRuns)
+}
+
+func idleFlowsAreDeliveredWhileItRuns(t *testing.T, way sweptBy) {
 	c := liveConfig()
 	c.IdleTimeout = 40 * time.Millisecond
-	k := newKernelMeter(t, c, ringOctets)
+	k := way(newKernelMeter(t, c, ringOctets))
 	k.showAll(10, 3)
 	consumer := k.consumer(c)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -267,9 +300,13 @@ func TestFlowsMeteredInUserSpaceExpireToo(t *testing.T) {
 }
 
 func TestA4FullRingLosesSinglePacketsOnlyAndIsCounted(t *testing.T) {
+	bothWays(t, fullRingLosesSinglePackets)
+}
+
+func fullRingLosesSinglePackets(t *testing.T, way sweptBy) {
 	c := liveConfig()
 	c.MaxFlows = 64
-	k := newKernelMeter(t, c, uint32(os.Getpagesize()))
+	k := way(newKernelMeter(t, c, uint32(os.Getpagesize())))
 	k.showAll(500, 2)
 	consumer := k.consumer(liveConfig())
 	packets, _ := packetsOf(t, consumer, drained(t))
@@ -485,7 +522,7 @@ func TestSweepsComeAsOftenAsThereIsNeed(t *testing.T) {
 		"soon when the ring was full": {idle: time.Minute, deferred: 1, want: 10 * time.Millisecond},
 		"not more than half the time": {idle: 0, took: 80 * time.Millisecond, want: 160 * time.Millisecond},
 	} {
-		s := newSweeper(nil, test.idle)
+		s := newSweeper(&bpf.Handles{}, test.idle)
 		s.last.Deferred = test.deferred
 		if got := s.wait(test.mode, test.took); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
@@ -494,7 +531,7 @@ func TestSweepsComeAsOftenAsThereIsNeed(t *testing.T) {
 }
 
 func TestPressureGrowsWhileTheTableIsFull(t *testing.T) {
-	s := newSweeper(nil, 64*time.Second)
+	s := newSweeper(&bpf.Handles{}, 64*time.Second)
 	full := uint64(0)
 	var got []time.Duration
 	for _, more := range []uint64{0, 5, 1, 9, 2, 0, 1} {
@@ -514,7 +551,7 @@ func TestPressureGrowsWhileTheTableIsFull(t *testing.T) {
 // A table that is found full does not wait for the sweep in turn.
 func TestFullTableIsSweptSoon(t *testing.T) {
 	full := uint64(0)
-	s := newSweeper(nil, time.Hour)
+	s := newSweeper(&bpf.Handles{}, time.Hour)
 	s.next = time.Now().Add(time.Hour)
 	if s.due(func() uint64 { return full }) {
 		t.Error("a sweep is due while the table has room")
@@ -531,10 +568,12 @@ func TestFullTableIsSweptSoon(t *testing.T) {
 
 // A flood of flows of one packet fills the table; a flow that goes on must not
 // suffer, and new ones must find a place again.
-func TestA5FloodMakesRoomForItself(t *testing.T) {
+func TestA5FloodMakesRoomForItself(t *testing.T) { bothWays(t, floodMakesRoom) }
+
+func floodMakesRoom(t *testing.T, way sweptBy) {
 	c := liveConfig()
 	c.MaxFlows = 64
-	k := newKernelMeter(t, c, ringOctets)
+	k := way(newKernelMeter(t, c, ringOctets))
 	const steady = 65535
 	shown := 0
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -581,7 +620,7 @@ func TestA5FloodMakesRoomForItself(t *testing.T) {
 }
 
 func TestASweepStoppedByAFullRingHasNotCountedWhatIsOpen(t *testing.T) {
-	s := newSweeper(nil, time.Second)
+	s := newSweeper(&bpf.Handles{}, time.Second)
 	s.keep(&bpf.Sweep{PacketsOpen: 9, OctetsOpen: 900, Open: 3})
 	s.keep(&bpf.Sweep{PacketsOpen: 2, OctetsOpen: 200, Open: 1, Deferred: 1})
 	if s.last.PacketsOpen != 9 || s.last.OctetsOpen != 900 {

@@ -19,6 +19,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 
@@ -53,7 +54,8 @@ type Meter struct {
 	ring *ringbuf.Reader
 	tb   testing.TB // nil: not of a test
 	read tally
-	in   []byte // a frame behind its metadata
+	in   []byte     // a frame behind its metadata
+	iter *link.Iter // the sweep's, once it was needed
 	out  []byte
 
 	Events
@@ -180,6 +182,9 @@ func (m *Meter) Close() {
 		}
 	}
 	_ = m.ring.Close()
+	if m.iter != nil {
+		_ = m.iter.Close()
+	}
 	m.coll.Close()
 	m.coll = nil
 }

@@ -75,7 +75,11 @@ func faultyStep(r *rand.Rand, script *native.Script, s differential.Step, clock 
 		script.Drain()
 	}
 	if s.Sweep {
-		script.Sweep(bpf.Sweep{NowNs: clock * uint64(r.IntN(2)), PressureNs: uint64(r.IntN(1e9)), Mode: uint32(r.IntN(3)), Skip: uint32(r.IntN(2) * r.IntN(8))})
+		sweep := script.Sweep
+		if r.IntN(2) == 0 {
+			sweep = script.Walk
+		}
+		sweep(bpf.Sweep{NowNs: clock * uint64(r.IntN(2)), PressureNs: uint64(r.IntN(1e9)), Mode: uint32(r.IntN(3)), Skip: uint32(r.IntN(2) * r.IntN(8))})
 		return
 	}
 	script.Frame(native.Frame{

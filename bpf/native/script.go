@@ -125,6 +125,10 @@ func (s *Script) Frame(f Frame) {
 // Sweep runs the sweep.
 func (s *Script) Sweep(sweep bpf.Sweep) { s.add(command{Kind: commandSweep}, bytesOf(&sweep)) }
 
+// Walk does it by the iterator, which the object for a process without CAP_PERFMON has
+// not got.
+func (s *Script) Walk(sweep bpf.Sweep) { s.add(command{Kind: commandSweep, A: 1}, bytesOf(&sweep)) }
+
 // Done tells the meter that flows need no more samples.
 func (s *Script) Done(done ...bpf.DPIDone) {
 	var octets []byte
@@ -142,7 +146,7 @@ func (s *Script) Drain() { s.add(command{Kind: commandDrain}, nil) }
 func (s *Script) Finish(nowNs uint64, rounds int) {
 	for range rounds {
 		s.Drain()
-		s.Sweep(bpf.Sweep{NowNs: nowNs, Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)})
+		s.Walk(bpf.Sweep{NowNs: nowNs, Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)})
 	}
 	s.add(command{Kind: commandLedger}, nil)
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -53,6 +54,7 @@ func (m *Meter) open(dir string) (err error) {
 	}{
 		{&h.Events, bpf.WeirMapEvents, false}, // its reader's position is mapped for writing
 		{&h.Progress, bpf.WeirMapProgress, false},
+		{&h.SweepState, bpf.WeirMapSweepState, false},
 		{&h.Flows, bpf.WeirMapFlows, true},
 		{&h.Ledgers, bpf.WeirMapLedgers, true},
 	} {
@@ -66,6 +68,9 @@ func (m *Meter) open(dir string) (err error) {
 	if h.DPIDone, err = Program(dir, bpf.WeirProgWeirDpiDone); err != nil {
 		return err
 	}
+	if h.SweepIter, err = iterator(dir, h.Flows); err != nil {
+		return err
+	}
 	for i, p := range m.About.Points {
 		h.Points = append(h.Points, bpf.Point{Index: uint8(i), Name: p.Name, Ifindex: p.Ifindex})
 	}
@@ -76,13 +81,37 @@ func (m *Meter) open(dir string) (err error) {
 func (m *Meter) Close() error {
 	h := &m.Handles
 	var errs []error
-	for _, o := range []*ebpf.Map{h.Events, h.Progress, h.Flows, h.Ledgers} {
+	for _, o := range []*ebpf.Map{h.Events, h.Progress, h.SweepState, h.Flows, h.Ledgers} {
 		errs = append(errs, o.Close())
 	}
 	for _, o := range []*ebpf.Program{h.Sweep, h.DPIDone} {
 		errs = append(errs, o.Close())
 	}
+	if h.SweepIter != nil {
+		errs = append(errs, h.SweepIter.Close())
+	}
 	return errors.Join(append(errs, m.lock.Close())...)
+}
+
+// iterator makes the sweep's out of its program, nil where the meter has none, or where
+// this process may not: then the sweep goes without.
+func iterator(dir string, flows *ebpf.Map) (*link.Iter, error) {
+	program, err := Program(dir, bpf.WeirProgWeirSweepWalk)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer program.Close()
+	it, err := link.AttachIter(link.IterOptions{Program: program, Map: flows})
+	if errors.Is(err, os.ErrPermission) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, Explain(dir, bpf.WeirProgWeirSweepWalk, err)
+	}
+	return it, nil
 }
 
 // ReadAbout reads what the meter in a directory says of itself, whoever reads it.

@@ -40,6 +40,7 @@ type message struct {
 // A handover is what there is to know of an attached meter.
 type handover struct {
 	Points     []bpf.Point
+	Iterates   bool // the sweep's iterator was handed over as well
 	Hooks      []string
 	Adopted    bool
 	Pinned     *loader.About `json:",omitempty"`
@@ -121,7 +122,7 @@ func takeOver(signals, hangups chan<- os.Signal) (*handedMeter, error) {
 	}
 	m.handover = *first.Handover
 	var err error
-	if m.handles, err = loader.TakeOver(metersFD, m.Points); err != nil {
+	if m.handles, err = loader.TakeOver(metersFD, m.Points, m.Iterates); err != nil {
 		return nil, err
 	}
 	if m.handover.Control != "" {

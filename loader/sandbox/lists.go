@@ -83,10 +83,11 @@ var fatalCalls = []string{
 	"perf_event_open", "pivot_root", "process_vm_readv", "process_vm_writev", "ptrace", "setns", "unshare", "userfaultfd",
 }
 
-// bpfCommands are those on descriptors that a process has; none makes or finds an
-// object.
+// bpfCommands are those on descriptors that a process has; none makes or finds a map or
+// a program.
 var bpfCommands = []uint64{
 	unix.BPF_MAP_LOOKUP_ELEM, unix.BPF_MAP_UPDATE_ELEM, unix.BPF_MAP_GET_NEXT_KEY, unix.BPF_PROG_TEST_RUN, unix.BPF_OBJ_GET_INFO_BY_FD,
+	unix.BPF_ITER_CREATE, // for each sweep
 }
 
 // prctlOptions name memory and threads, and take away from the thread.

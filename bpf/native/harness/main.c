@@ -20,7 +20,7 @@ enum command_kind {
 	COMMAND_RESET, /* a: entries of hashes, b: octets of the ring */
 	COMMAND_KNOB,  /* name, a NUL, value */
 	COMMAND_FRAME, /* a: original length, b: hook, c: linear octets, d: tag */
-	COMMAND_SWEEP, /* a struct sweep */
+	COMMAND_SWEEP, /* a struct sweep; a: by the iterator, where there is one */
 	COMMAND_DONE,  /* struct dpi_done, any number */
 	COMMAND_FAULT, /* a: kind, b: skip, c: count, d: what the other CPU does */
 	COMMAND_DRAIN, /* the reader empties the ring */
@@ -193,14 +193,54 @@ static struct sweep run_sweep(struct sweep s)
 	return s;
 }
 
-static void command_sweep(const __u8 *octets, __u32 length)
+#ifdef FRAME_COPIED
+
+static struct sweep walk_table(struct sweep s) { return run_sweep(s); }
+
+#else
+
+/* Over slots, as bpf_for_each_map_elem. */
+static void walk_slots(struct native_map *map)
+{
+	struct bpf_iter_meta meta = { 0 };
+	struct bpf_iter__bpf_map_elem ctx = { .meta = &meta };
+
+	for (__u32 i = 0; i < map->max_entries; i++) {
+		ctx.key = map_key_at(map, i);
+		ctx.value = map_value_at(map, i);
+		if (ctx.key && weir_sweep_walk(&ctx))
+			return;
+	}
+	ctx.key = NULL;
+	ctx.value = NULL;
+	if (weir_sweep_walk(&ctx))
+		violation("it stops behind the last entry", "weir_sweep_walk");
+}
+
+static struct sweep walk_table(struct sweep s)
+{
+	struct sweep_walk *w = map_value_at(NATIVE_MAP(&sweep_state), 0);
+
+	if (!s.now_ns)
+		s.now_ns = run_sweep((struct sweep){ .mode = SWEEP_CLOCK }).now_ns;
+	s.skip = 0;
+	*w = (struct sweep_walk){ .sweep = s };
+	sweeping++;
+	walk_slots(NATIVE_MAP(&flows));
+	sweeping--;
+	return w->sweep;
+}
+
+#endif
+
+static void command_sweep(const struct command *c, const __u8 *octets)
 {
 	struct sweep s;
 
-	if (length != sizeof(s))
+	if (c->length != sizeof(s))
 		violation("a sweep of another size", "main.c");
 	memcpy(&s, octets, sizeof(s));
-	s = run_sweep(s);
+	s = c->a ? walk_table(s) : run_sweep(s);
 	kernel_idle();
 	answer(ANSWER_SWEEP, &s, sizeof(s));
 }
@@ -285,7 +325,7 @@ static void obey(const struct command *c, const __u8 *octets)
 	case COMMAND_FRAME:
 		return command_frame(c, octets);
 	case COMMAND_SWEEP:
-		return command_sweep(octets, c->length);
+		return command_sweep(c, octets);
 	case COMMAND_DONE:
 		return command_done(octets, c->length);
 	case COMMAND_FAULT:

@@ -1,0 +1,77 @@
+package userspace
+
+import (
+	"io"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf"
+)
+
+// A walk that the ring was too full for goes on where it was, and comes to every flow
+// once.
+func TestAWalkGoesOnWhereTheRingWasFull(t *testing.T) {
+	const flows = 200
+	k := newKernelMeter(t, liveConfig(), uint32(os.Getpagesize()))
+	k.showAll(flows, 2)
+	consumer := k.consumer(liveConfig())
+	forced := bpf.Sweep{NowNs: 1, Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)}
+	w, reads := &consumer.sweeper.walk, 0
+	consumer.yield = func(*Flow, error) bool { return true }
+	for {
+		out, err := w.run(forced)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := consumer.empty(); err != nil {
+			t.Fatal(err)
+		}
+		if reads++; out.Deferred != 0 {
+			continue
+		}
+		if out.At != flows || out.Closed != flows || reads < 3 {
+			t.Errorf("%d turns came to %d flows and closed %d, want %d", reads, out.At, out.Closed, flows)
+		}
+		break
+	}
+	packetsOf(t, consumer, drained(t))
+	wantClosed(t, consumer, 2*flows)
+}
+
+// One for another purpose begins anew.
+func TestAWalkForAnotherPurposeBeginsAnew(t *testing.T) {
+	const flows = 200
+	k := newKernelMeter(t, liveConfig(), uint32(os.Getpagesize()))
+	k.showAll(flows, 2)
+	consumer := k.consumer(liveConfig())
+	w := &consumer.sweeper.walk
+	first, err := w.run(bpf.Sweep{NowNs: 1, Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)})
+	if err != nil || first.Deferred == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	second, err := w.run(bpf.Sweep{NowNs: 1, Mode: uint32(bpf.WeirSweepModeSWEEP_IDLE)})
+	if err != nil || second.Open != flows-first.Closed || second.At != flows {
+		t.Errorf("after %d were closed it comes to %+v (%v)", first.Closed, second, err)
+	}
+	packetsOf(t, consumer, drained(t))
+	wantClosed(t, consumer, 2*flows)
+}
+
+// Whatever confines a process may know nothing of iterators: the test-run does then.
+func TestASweepGoesByTestRunWhereTheIteratorDoesNotOpen(t *testing.T) {
+	k := newKernelMeter(t, liveConfig(), ringOctets)
+	k.showAll(10, 2)
+	consumer := k.consumer(liveConfig())
+	tries := 0
+	consumer.sweeper.walk.open = func() (io.ReadCloser, error) {
+		tries++
+		return nil, unix.EPERM
+	}
+	packetsOf(t, consumer, drained(t))
+	wantClosed(t, consumer, 20)
+	if tries != 1 {
+		t.Errorf("%d tries to open the iterator, want 1", tries)
+	}
+}
