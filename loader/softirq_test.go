@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/userspace"
 )
@@ -24,7 +25,7 @@ func TestA8SoftInterruptsComeThroughASweep(t *testing.T) {
 	if runtime.NumCPU() < 2 {
 		t.Fatal("one CPU sweeps, another one sends: this test takes two")
 	}
-	newNamespace(t)
+	bpftest.NewNamespace(t)
 	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		t.Fatal(err)
