@@ -14,6 +14,7 @@ type limits struct {
 	connect, stall     time.Duration
 	pauseMin, pauseMax time.Duration
 	look               time.Duration
+	silence            time.Duration // after which a datagram is taken to have arrived
 }
 
 // The bounds of a queue unless WithQueue sets others, and how long Close waits
@@ -29,7 +30,7 @@ func newLimits(opts []Option) limits {
 		records: QueueRecords, octets: QueueOctets, drain: Drain,
 		connect: 10 * time.Second, stall: 10 * time.Second,
 		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
-		look: 20 * time.Millisecond,
+		look: 20 * time.Millisecond, silence: 100 * time.Millisecond,
 	}
 	for _, opt := range opts {
 		opt(&l)

@@ -15,24 +15,25 @@ import (
 // connection, and on several at most when it is not known what had arrived.
 type remote struct {
 	entrance
-	place   place
+	dial    func(context.Context) (link, error)
 	header  []byte
 	closing chan struct{}
 	done    chan struct{} // closed when the sender has ended
 	cancel  context.CancelFunc
 
 	backoff backoff              // of the sender
-	last    atomic.Pointer[wire] // the connection that is, or was last
+	last    atomic.Pointer[link] // the connection that is, or was last
 
 	stateMu sync.Mutex
 	trouble error // nil while there is a connection
 }
 
 func newRemote(name string, p place, e encoder, labels *labelEncoder, l limits) *remote {
-	r := &remote{place: p, header: e.appendHeader(nil), closing: make(chan struct{}), done: make(chan struct{}),
+	r := &remote{header: e.appendHeader(nil), closing: make(chan struct{}), done: make(chan struct{}),
 		trouble: errors.New("not connected yet")}
 	r.entrance.init(name, e, labels, l, r.reason)
 	r.backoff.limits = &r.limits
+	r.dial = func(ctx context.Context) (link, error) { return dial(ctx, p, &r.limits) }
 	return r
 }
 
@@ -90,7 +91,7 @@ func (r *remote) Close() error {
 func (r *remote) GiveUp() error {
 	written := int64(0)
 	if w := r.last.Load(); w != nil {
-		written = w.written.Load()
+		written = (*w).sent()
 	}
 	unconfirmed, unsent := r.queue.giveUp(written)
 	return errors.Join(r.gaveUp(unconfirmed, ErrUnconfirmed), r.gaveUp(unsent, r.reason()))

@@ -11,7 +11,7 @@ import (
 // queued, until it is to end and all has arrived, or the time for that is over.
 func (r *remote) send(ctx context.Context) {
 	for ctx.Err() == nil {
-		w, err := dial(ctx, r.place, &r.limits)
+		w, err := r.dial(ctx)
 		if err == nil {
 			err = r.talk(ctx, w)
 			w.close()
@@ -27,10 +27,9 @@ func (r *remote) send(ctx context.Context) {
 }
 
 // talk sends over a connection. It returns nil when nothing is left to be sent.
-func (r *remote) talk(ctx context.Context, w *wire) error {
+func (r *remote) talk(ctx context.Context, w link) error {
 	r.queue.restart()
-	r.last.Store(w)
-	r.connected()
+	r.last.Store(&w)
 	arrived := func(position int64) {
 		if r.queue.settle(position) > 0 {
 			r.backoff.tries = 0
@@ -39,18 +38,21 @@ func (r *remote) talk(ctx context.Context, w *wire) error {
 	if err := w.write(ctx, r.header, arrived); err != nil {
 		return err
 	}
+	r.connected()
 	for {
-		if data, _ := r.queue.take(w.written.Load()); data != nil {
+		if data, _ := r.queue.take(w.sent()); data != nil {
 			if err := w.write(ctx, data, arrived); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := w.look(arrived); err != nil {
+		if err := w.attend(ctx, arrived); err != nil {
 			return err
 		}
 		if r.isClosing() && w.hasArrived() && r.queue.empty() {
-			return nil
+			if err := w.finish(ctx, arrived); err != nil || w.hasArrived() {
+				return err
+			}
 		}
 		if err := r.await(ctx, w); err != nil {
 			return err
@@ -60,7 +62,7 @@ func (r *remote) talk(ctx context.Context, w *wire) error {
 
 // await waits until there is something to do: to send, or to look how far what was
 // sent has come.
-func (r *remote) await(ctx context.Context, w *wire) error {
+func (r *remote) await(ctx context.Context, w link) error {
 	pause := r.limits.stall / 10
 	closing := r.closing
 	if !w.hasArrived() || r.isClosing() {

@@ -18,11 +18,11 @@ import (
 // A place is where the other end of a connection is.
 type place struct{ network, address string }
 
-// findPlace takes tcp://HOST:PORT or unix://PATH apart. What is neither is a path.
+// findPlace takes tcp://HOST:PORT, udp://HOST:PORT or unix://PATH apart. What is neither is a path.
 func findPlace(path string) (p place, found bool, reason string) {
 	network, address, found := strings.Cut(path, "://")
 	switch {
-	case !found || network != "tcp" && network != "unix":
+	case !found || network != "tcp" && network != "udp" && network != "unix":
 		return place{}, false, ""
 	case network == "unix" && !strings.HasPrefix(address, "/"):
 		return place{}, true, "want an absolute path, as in unix:///run/collector.sock"
@@ -30,13 +30,13 @@ func findPlace(path string) (p place, found bool, reason string) {
 		return place{network, address}, true, ""
 	}
 	if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-		return place{}, true, "want a host and a port, as in tcp://collector:5170 or tcp://[2001:db8::1]:5170"
+		return place{}, true, "want a host and a port, as in " + network + "://collector:5170 or " + network + "://[2001:db8::1]:5170"
 	}
 	return place{network, address}, true, ""
 }
 
-// Remote tells what a path, as Parse returns it, is the address of: "tcp" with host and
-// port, or "unix" with a path; it is of a file where remote is false.
+// Remote tells what a path, as Parse returns it, is the address of: "tcp" or "udp" with
+// host and port, or "unix" with a path; it is of a file where remote is false.
 func Remote(path string) (network, address string, remote bool) {
 	p, found, _ := findPlace(path)
 	return p.network, p.address, found

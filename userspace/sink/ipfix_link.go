@@ -1,0 +1,140 @@
+package sink
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirflow/weir/userspace/sink/ipfix"
+)
+
+// A messageLink is given records, and writes messages to the link that it is over.
+// Templates come first, and over UDP again and again: they, too, may be lost.
+type messageLink struct {
+	link
+	datagrams  *datagrams // the link, if it is over UDP
+	messages   *ipfix.Messages
+	templates  []byte // as records
+	statistics func(dst []byte, m *ipfix.Messages) []byte
+	every      time.Duration // for templates and statistics
+
+	begun, finished bool
+	told            time.Time // when the statistics were last
+	since           int       // messages since the templates
+	records         atomic.Int64
+	flight          []passage // the oldest first
+	scratch         []byte
+}
+
+// A passage is a message that may not have arrived: where it ends on the link, and among
+// the records.
+type passage struct{ end, records int64 }
+
+// resendAfter is how many messages over UDP go between templates at most: as many are
+// lost at most to a collector that begins to listen.
+const resendAfter = 100
+
+// write implements link. What it is given may end in a part of a flow's records only
+// where the flow goes on in what is given next.
+func (m *messageLink) write(ctx context.Context, records []byte, arrived func(int64)) error {
+	passed := m.passed(arrived)
+	if err := m.begin(ctx, passed); err != nil {
+		return err
+	}
+	for len(records) > 0 {
+		if m.datagrams != nil && m.since >= resendAfter {
+			if err := m.writeTemplates(ctx, passed); err != nil {
+				return err
+			}
+		}
+		message, rest := m.messages.Next(records)
+		end := m.records.Add(int64(len(records) - len(rest)))
+		m.flight = append(m.flight, passage{m.link.sent() + int64(len(message)), end})
+		m.since++
+		if err := m.link.write(ctx, message, passed); err != nil {
+			return err
+		}
+		records = rest
+	}
+	return nil
+}
+
+// passed translates positions on the link into those among the records.
+func (m *messageLink) passed(arrived func(int64)) func(int64) {
+	return func(position int64) {
+		n := 0
+		for n < len(m.flight) && m.flight[n].end <= position {
+			n++
+		}
+		if n > 0 {
+			end := m.flight[n-1].records
+			m.flight = append(m.flight[:0], m.flight[n:]...)
+			arrived(end)
+		}
+	}
+}
+
+// begin writes what a connection begins with. Over UDP it waits for somebody to say that
+// nobody listens, so that this costs templates and no flows.
+func (m *messageLink) begin(ctx context.Context, passed func(int64)) error {
+	if m.begun {
+		return nil
+	}
+	m.begun, m.told = true, time.Now()
+	if err := m.writeTemplates(ctx, passed); err != nil || m.datagrams == nil {
+		return err
+	}
+	return m.datagrams.await(ctx, passed)
+}
+
+func (m *messageLink) writeTemplates(ctx context.Context, passed func(int64)) error {
+	m.since = 0
+	return m.writeOwn(ctx, m.templates, passed)
+}
+
+// writeStatistics tells how many flows were exported and refused, and of the ledger.
+func (m *messageLink) writeStatistics(ctx context.Context, passed func(int64)) error {
+	m.told = time.Now()
+	m.scratch = m.statistics(m.scratch[:0], m.messages)
+	return m.writeOwn(ctx, m.scratch, passed)
+}
+
+// writeOwn writes records that are of no flow.
+func (m *messageLink) writeOwn(ctx context.Context, records []byte, passed func(int64)) error {
+	for len(records) > 0 {
+		var message []byte
+		message, records = m.messages.Next(records)
+		if err := m.link.write(ctx, message, passed); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attend implements link.
+func (m *messageLink) attend(ctx context.Context, arrived func(int64)) error {
+	passed := m.passed(arrived)
+	if time.Since(m.told) >= m.every {
+		if m.datagrams != nil {
+			if err := m.writeTemplates(ctx, passed); err != nil {
+				return err
+			}
+		}
+		if err := m.writeStatistics(ctx, passed); err != nil {
+			return err
+		}
+	}
+	return m.link.attend(ctx, passed)
+}
+
+// finish implements link.
+func (m *messageLink) finish(ctx context.Context, arrived func(int64)) error {
+	if m.finished {
+		return nil
+	}
+	m.finished = true
+	return m.writeStatistics(ctx, m.passed(arrived))
+}
+
+// sent implements link.
+func (m *messageLink) sent() int64 { return m.records.Load() }
