@@ -185,13 +185,14 @@ const secondsTo1970 = (70*365 + 17) * 24 * 60 * 60
 
 const nsPerSecond = 1_000_000_000
 
-// appendNTP appends a time as RFC 7011, 6.1.10, has it, which tells nanoseconds apart;
-// 0 stands for no time, as the column has it.
+// appendNTP appends a time as RFC 7011, 6.1.10, has it. The fraction is rounded up: then
+// readers who round and those who cut get the same nanosecond. 0 stands for no time, as
+// the column has it.
 func appendNTP(dst []byte, ns uint64) []byte {
 	if ns == 0 {
 		return append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
 	}
-	fraction := (ns%nsPerSecond<<32 + nsPerSecond/2) / nsPerSecond
+	fraction := (ns%nsPerSecond<<32 + nsPerSecond - 1) / nsPerSecond
 	dst = binary.BigEndian.AppendUint32(dst, uint32(ns/nsPerSecond+secondsTo1970))
 	return binary.BigEndian.AppendUint32(dst, uint32(fraction))
 }

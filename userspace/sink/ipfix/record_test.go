@@ -130,7 +130,11 @@ func textOf(element string, value []byte) string {
 		if seconds == 0 {
 			return "0"
 		}
-		return fmt.Sprintf("%d%09d", seconds-2208988800, (uint64(fraction)*1e9+1<<31)>>32)
+		cut, rounded := uint64(fraction)*1e9>>32, (uint64(fraction)*1e9+1<<31)>>32
+		if cut != rounded {
+			return fmt.Sprintf("%d or %d ns", cut, rounded)
+		}
+		return fmt.Sprintf("%d%09d", seconds-2208988800, cut)
 	case strings.HasPrefix(element, "application"), strings.HasPrefix(element, "http") && element != "httpStatusCode", element == "interfaceName":
 		return string(value)
 	}
