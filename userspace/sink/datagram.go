@@ -17,7 +17,7 @@ type datagrams struct {
 	conn    *net.UDPConn
 	limits  *limits
 	written atomic.Int64
-	flight  []departure // the oldest first
+	flight  flight[departure]
 }
 
 // A departure is a datagram of which nothing is known yet.
@@ -53,7 +53,7 @@ func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) er
 			return err
 		}
 	}
-	d.flight = append(d.flight, departure{time.Now(), d.written.Add(int64(len(p)))})
+	d.flight.add(departure{time.Now(), d.written.Add(int64(len(p)))})
 	d.land(arrived)
 	return nil
 }
@@ -69,14 +69,9 @@ func (d *datagrams) attend(_ context.Context, arrived func(int64)) error {
 
 // land takes what has been under way for long enough to have arrived.
 func (d *datagrams) land(arrived func(int64)) {
-	n := 0
-	for n < len(d.flight) && time.Since(d.flight[n].at) >= d.limits.silence {
-		n++
-	}
-	if n > 0 {
-		end := d.flight[n-1].end
-		d.flight = append(d.flight[:0], d.flight[n:]...)
-		arrived(end)
+	now := time.Now()
+	if last, landed := d.flight.land(func(x *departure) bool { return now.Sub(x.at) >= d.limits.silence }); landed {
+		arrived(last.end)
 	}
 }
 
@@ -110,7 +105,7 @@ func (d *datagrams) await(ctx context.Context, arrived func(int64)) error {
 
 func (d *datagrams) finish(context.Context, func(int64)) error { return nil }
 
-func (d *datagrams) hasArrived() bool { return len(d.flight) == 0 }
+func (d *datagrams) hasArrived() bool { return d.flight.empty() }
 
 func (d *datagrams) sent() int64 { return d.written.Load() }
 

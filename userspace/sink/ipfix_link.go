@@ -22,7 +22,7 @@ type messageLink struct {
 	told            time.Time // when the statistics were last
 	since           int       // messages since the templates
 	records         atomic.Int64
-	flight          []passage // the oldest first
+	flight          flight[passage]
 	scratch         []byte
 }
 
@@ -34,11 +34,13 @@ type passage struct{ end, records int64 }
 // lost at most to a collector that begins to listen.
 const resendAfter = 100
 
-// write implements link. What it is given may end in a part of a flow's records only
-// where the flow goes on in what is given next.
+// write implements link. It is given whole records.
 func (m *messageLink) write(ctx context.Context, records []byte, arrived func(int64)) error {
 	passed := m.passed(arrived)
 	if err := m.begin(ctx, passed); err != nil {
+		return err
+	}
+	if err := m.tell(ctx, passed); err != nil {
 		return err
 	}
 	for len(records) > 0 {
@@ -49,7 +51,7 @@ func (m *messageLink) write(ctx context.Context, records []byte, arrived func(in
 		}
 		message, rest := m.messages.Next(records)
 		end := m.records.Add(int64(len(records) - len(rest)))
-		m.flight = append(m.flight, passage{m.link.sent() + int64(len(message)), end})
+		m.flight.add(passage{m.link.sent() + int64(len(message)), end})
 		m.since++
 		if err := m.link.write(ctx, message, passed); err != nil {
 			return err
@@ -62,14 +64,8 @@ func (m *messageLink) write(ctx context.Context, records []byte, arrived func(in
 // passed translates positions on the link into those among the records.
 func (m *messageLink) passed(arrived func(int64)) func(int64) {
 	return func(position int64) {
-		n := 0
-		for n < len(m.flight) && m.flight[n].end <= position {
-			n++
-		}
-		if n > 0 {
-			end := m.flight[n-1].records
-			m.flight = append(m.flight[:0], m.flight[n:]...)
-			arrived(end)
+		if last, landed := m.flight.land(func(p *passage) bool { return p.end <= position }); landed {
+			arrived(last.records)
 		}
 	}
 }
@@ -114,17 +110,23 @@ func (m *messageLink) writeOwn(ctx context.Context, records []byte, passed func(
 // attend implements link.
 func (m *messageLink) attend(ctx context.Context, arrived func(int64)) error {
 	passed := m.passed(arrived)
-	if time.Since(m.told) >= m.every {
-		if m.datagrams != nil {
-			if err := m.writeTemplates(ctx, passed); err != nil {
-				return err
-			}
-		}
-		if err := m.writeStatistics(ctx, passed); err != nil {
+	if err := m.tell(ctx, passed); err != nil {
+		return err
+	}
+	return m.link.attend(ctx, passed)
+}
+
+// tell writes what is due now and then, however much or little else there is.
+func (m *messageLink) tell(ctx context.Context, passed func(int64)) error {
+	if time.Since(m.told) < m.every {
+		return nil
+	}
+	if m.datagrams != nil {
+		if err := m.writeTemplates(ctx, passed); err != nil {
 			return err
 		}
 	}
-	return m.link.attend(ctx, passed)
+	return m.writeStatistics(ctx, passed)
 }
 
 // finish implements link.

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/feature"
+	"github.com/weirflow/weir/userspace/sink/ipfix"
 )
 
 // A session is what an independent reader makes of one connection.
@@ -397,5 +400,52 @@ func TestStatisticsOfTheEndCount(t *testing.T) {
 				t.Errorf("%d flows arrived, %d were refused", len(got.flows), not.flows)
 			}
 		})
+	}
+}
+
+// A keptLink keeps what is written to it, all of which arrives at once.
+type keptLink struct{ messages [][]byte }
+
+func (k *keptLink) write(_ context.Context, p []byte, arrived func(int64)) error {
+	k.messages = append(k.messages, bytes.Clone(p))
+	arrived(k.sent())
+	return nil
+}
+
+func (k *keptLink) attend(context.Context, func(int64)) error { return nil }
+func (k *keptLink) finish(context.Context, func(int64)) error { return nil }
+func (k *keptLink) hasArrived() bool                          { return true }
+func (k *keptLink) close()                                    {}
+
+func (k *keptLink) sent() (n int64) {
+	for _, m := range k.messages {
+		n += int64(len(m))
+	}
+	return n
+}
+
+// Statistics are due whether or not there is ever a pause; and what arrives is told in
+// octets of the records.
+func TestStatisticsComeUnderLoad(t *testing.T) {
+	e, all := ipfix.NewEncoder(everything, &ipfix.Options{}, 1400), ipfix.NewMessages(&ipfix.Options{}, 1400, time.Now)
+	kept := &keptLink{}
+	m := &messageLink{link: kept, messages: all, templates: e.AppendTemplates(nil), every: 1,
+		statistics: func(dst []byte, m *ipfix.Messages) []byte { return m.AppendExporting(dst, ipfix.Refusal{}) }}
+	var records []byte
+	for n := range uint64(100) {
+		records = e.AppendFlow(records, &feature.Row{Flow: numbered(n + 1)}, nil)
+	}
+	at := int64(0)
+	for range 3 {
+		if err := m.write(t.Context(), records, func(position int64) { at = position }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at != int64(3*len(records)) || m.sent() != at {
+		t.Errorf("%d octets of records have arrived, %d were sent, want %d", at, m.sent(), 3*len(records))
+	}
+	s := readSession(t, kept.messages)
+	if got := s.last["exportedFlowRecordTotalCount"]; got != 200 || len(s.flows) != 300 {
+		t.Errorf("the last statistics tell of %d flows of %d, want of the 200 before the last write", got, len(s.flows))
 	}
 }
