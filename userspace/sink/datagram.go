@@ -58,8 +58,7 @@ func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) er
 	return nil
 }
 
-// attend implements link.
-func (d *datagrams) attend(_ context.Context, arrived func(int64)) error {
+func (d *datagrams) look(arrived func(int64)) error {
 	if err := d.answer(); err != nil {
 		return err
 	}
@@ -96,18 +95,16 @@ func (d *datagrams) await(ctx context.Context, arrived func(int64)) error {
 		if err := wait(ctx, d.limits.look); err != nil {
 			return err
 		}
-		if err := d.attend(ctx, arrived); err != nil {
+		if err := d.look(arrived); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *datagrams) finish(context.Context, func(int64)) error { return nil }
-
 func (d *datagrams) hasArrived() bool { return d.flight.empty() }
 
-func (d *datagrams) sent() int64 { return d.written.Load() }
+func (d *datagrams) position() int64 { return d.written.Load() }
 
 func (d *datagrams) close() { _ = d.conn.Close() }
 

@@ -8,6 +8,29 @@ import (
 	"github.com/weirflow/weir/userspace/sink/ipfix"
 )
 
+// A teller is a link that has something to say besides records.
+type teller interface {
+	link
+	// tell writes what is due now and then, however much or little else there is.
+	tell(ctx context.Context, arrived func(int64)) error
+	// finish writes what comes after all records, the first time that it is called.
+	finish(ctx context.Context, arrived func(int64)) error
+}
+
+func tell(ctx context.Context, w link, arrived func(int64)) error {
+	if t, ok := w.(teller); ok {
+		return t.tell(ctx, arrived)
+	}
+	return nil
+}
+
+func finish(ctx context.Context, w link, arrived func(int64)) error {
+	if t, ok := w.(teller); ok {
+		return t.finish(ctx, arrived)
+	}
+	return nil
+}
+
 // A messageLink is given records, and writes messages to the link that it is over.
 // Templates come first, and over UDP again and again: they, too, may be lost.
 type messageLink struct {
@@ -40,7 +63,7 @@ func (m *messageLink) write(ctx context.Context, records []byte, arrived func(in
 	if err := m.begin(ctx, passed); err != nil {
 		return err
 	}
-	if err := m.tell(ctx, passed); err != nil {
+	if err := m.writeDue(ctx, passed); err != nil {
 		return err
 	}
 	for len(records) > 0 {
@@ -51,7 +74,7 @@ func (m *messageLink) write(ctx context.Context, records []byte, arrived func(in
 		}
 		message, rest := m.messages.Next(records)
 		end := m.records.Add(int64(len(records) - len(rest)))
-		m.flight.add(passage{m.link.sent() + int64(len(message)), end})
+		m.flight.add(passage{m.link.position() + int64(len(message)), end})
 		m.since++
 		if err := m.link.write(ctx, message, passed); err != nil {
 			return err
@@ -107,17 +130,15 @@ func (m *messageLink) writeOwn(ctx context.Context, records []byte, passed func(
 	return nil
 }
 
-// attend implements link.
-func (m *messageLink) attend(ctx context.Context, arrived func(int64)) error {
-	passed := m.passed(arrived)
-	if err := m.tell(ctx, passed); err != nil {
-		return err
-	}
-	return m.link.attend(ctx, passed)
+// look implements link.
+func (m *messageLink) look(arrived func(int64)) error { return m.link.look(m.passed(arrived)) }
+
+// tell implements teller.
+func (m *messageLink) tell(ctx context.Context, arrived func(int64)) error {
+	return m.writeDue(ctx, m.passed(arrived))
 }
 
-// tell writes what is due now and then, however much or little else there is.
-func (m *messageLink) tell(ctx context.Context, passed func(int64)) error {
+func (m *messageLink) writeDue(ctx context.Context, passed func(int64)) error {
 	if time.Since(m.told) < m.every {
 		return nil
 	}
@@ -129,7 +150,7 @@ func (m *messageLink) tell(ctx context.Context, passed func(int64)) error {
 	return m.writeStatistics(ctx, passed)
 }
 
-// finish implements link.
+// finish implements teller.
 func (m *messageLink) finish(ctx context.Context, arrived func(int64)) error {
 	if m.finished {
 		return nil
@@ -138,5 +159,5 @@ func (m *messageLink) finish(ctx context.Context, arrived func(int64)) error {
 	return m.writeStatistics(ctx, m.passed(arrived))
 }
 
-// sent implements link.
-func (m *messageLink) sent() int64 { return m.records.Load() }
+// position implements link.
+func (m *messageLink) position() int64 { return m.records.Load() }

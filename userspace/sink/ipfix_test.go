@@ -408,16 +408,15 @@ type keptLink struct{ messages [][]byte }
 
 func (k *keptLink) write(_ context.Context, p []byte, arrived func(int64)) error {
 	k.messages = append(k.messages, bytes.Clone(p))
-	arrived(k.sent())
+	arrived(k.position())
 	return nil
 }
 
-func (k *keptLink) attend(context.Context, func(int64)) error { return nil }
-func (k *keptLink) finish(context.Context, func(int64)) error { return nil }
-func (k *keptLink) hasArrived() bool                          { return true }
-func (k *keptLink) close()                                    {}
+func (k *keptLink) look(func(int64)) error { return nil }
+func (k *keptLink) hasArrived() bool       { return true }
+func (k *keptLink) close()                 {}
 
-func (k *keptLink) sent() (n int64) {
+func (k *keptLink) position() (n int64) {
 	for _, m := range k.messages {
 		n += int64(len(m))
 	}
@@ -441,8 +440,8 @@ func TestStatisticsComeUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if at != int64(3*len(records)) || m.sent() != at {
-		t.Errorf("%d octets of records have arrived, %d were sent, want %d", at, m.sent(), 3*len(records))
+	if at != int64(3*len(records)) || m.position() != at {
+		t.Errorf("%d octets of records have arrived, %d were sent, want %d", at, m.position(), 3*len(records))
 	}
 	s := readSession(t, kept.messages)
 	if got := s.last["exportedFlowRecordTotalCount"]; got != 200 || len(s.flows) != 300 {

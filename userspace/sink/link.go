@@ -2,26 +2,19 @@ package sink
 
 import "context"
 
-// A link is a connection that records are sent over, and how far they have come.
-// Positions are in octets of what it was given to write.
+// A link is a connection as a remote sees it. Positions are octets since its beginning.
 type link interface {
 	// write writes p. Meanwhile, it calls arrived with each position up to which
 	// everything is known to have arrived.
 	write(ctx context.Context, p []byte, arrived func(int64)) error
-	// attend does what is due while there is nothing to write, and finds out how far
-	// everything has arrived. Its error ends the connection.
-	attend(ctx context.Context, arrived func(int64)) error
-	// finish writes what comes after all records, the first time that it is called.
-	finish(ctx context.Context, arrived func(int64)) error
+	// look finds out how far everything has arrived. Its error ends the connection.
+	look(arrived func(int64)) error
 	hasArrived() bool
-	// sent is the position up to which was written, in whole or in part. Another
-	// goroutine may ask.
-	sent() int64
+	// position is behind what was written, in whole or in part.
+	position() int64
+	// close ends the connection; in order, if all has arrived, else so that nothing
+	// further does.
 	close()
 }
 
-func (w *wire) attend(_ context.Context, arrived func(int64)) error { return w.look(arrived) }
-
-func (w *wire) finish(context.Context, func(int64)) error { return nil }
-
-func (w *wire) sent() int64 { return w.written.Load() }
+func (w *wire) position() int64 { return w.written.Load() }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -21,11 +20,11 @@ type remote struct {
 	done    chan struct{} // closed when the sender has ended
 	cancel  context.CancelFunc
 
-	backoff backoff              // of the sender
-	last    atomic.Pointer[link] // the connection that is, or was last
+	backoff backoff // of the sender
 
 	stateMu sync.Mutex
 	trouble error // nil while there is a connection
+	last    link  // the connection that is, or was last
 }
 
 func newRemote(name string, p place, e encoder, labels *labelEncoder, l limits) *remote {
@@ -90,9 +89,11 @@ func (r *remote) Close() error {
 // GiveUp implements Queued.
 func (r *remote) GiveUp() error {
 	written := int64(0)
-	if w := r.last.Load(); w != nil {
-		written = (*w).sent()
+	r.stateMu.Lock()
+	if r.last != nil {
+		written = r.last.position()
 	}
+	r.stateMu.Unlock()
 	unconfirmed, unsent := r.queue.giveUp(written)
 	return errors.Join(r.gaveUp(unconfirmed, ErrUnconfirmed), r.gaveUp(unsent, r.reason()))
 }

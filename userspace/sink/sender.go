@@ -29,7 +29,6 @@ func (r *remote) send(ctx context.Context) {
 // talk sends over a connection. It returns nil when nothing is left to be sent.
 func (r *remote) talk(ctx context.Context, w link) error {
 	r.queue.restart()
-	r.last.Store(&w)
 	arrived := func(position int64) {
 		if r.queue.settle(position) > 0 {
 			r.backoff.tries = 0
@@ -38,19 +37,22 @@ func (r *remote) talk(ctx context.Context, w link) error {
 	if err := w.write(ctx, r.header, arrived); err != nil {
 		return err
 	}
-	r.connected()
+	r.connected(w)
 	for {
-		if data, _ := r.queue.take(w.sent()); data != nil {
+		if data, _ := r.queue.take(w.position()); data != nil {
 			if err := w.write(ctx, data, arrived); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := w.attend(ctx, arrived); err != nil {
+		if err := w.look(arrived); err != nil {
+			return err
+		}
+		if err := tell(ctx, w, arrived); err != nil {
 			return err
 		}
 		if r.isClosing() && w.hasArrived() && r.queue.empty() {
-			if err := w.finish(ctx, arrived); err != nil || w.hasArrived() {
+			if err := finish(ctx, w, arrived); err != nil || w.hasArrived() {
 				return err
 			}
 		}
@@ -104,10 +106,10 @@ func (r *remote) isClosing() bool {
 	}
 }
 
-func (r *remote) connected() {
+func (r *remote) connected(w link) {
 	r.stateMu.Lock()
 	defer r.stateMu.Unlock()
-	r.trouble = nil
+	r.trouble, r.last = nil, w
 }
 
 // lost remembers why there is no connection; the end of the time for it is no reason.

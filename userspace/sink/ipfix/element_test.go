@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/netsampler/goflow2/v2/decoders/netflow"
@@ -13,16 +14,19 @@ import (
 	"github.com/weirflow/weir/userspace/feature"
 )
 
-// nameOf is an element's name in IANA's registry.
-func nameOf(id uint16) string {
-	switch id {
-	case httpUserAgent:
-		return "httpUserAgent"
-	case httpContentType:
-		return "httpContentType"
+// names are the elements' names in IANA's registry. The library makes its table anew for
+// each question.
+var names = sync.OnceValue(func() map[uint16]string {
+	all := map[uint16]string{httpUserAgent: "httpUserAgent", httpContentType: "httpContentType"}
+	for id := range uint16(512) {
+		if all[id] == "" {
+			all[id] = netflow.IPFIXTypeToString(id)
+		}
 	}
-	return netflow.IPFIXTypeToString(id)
-}
+	return all
+})
+
+func nameOf(id uint16) string { return names()[id] }
 
 // implied are columns with an element of which the record tells otherwise.
 var implied = []string{

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -144,17 +145,23 @@ func textOf(element string, value []byte) string {
 
 // columnText is what a column says of a flow.
 func columnText(f *userspace.Flow, name string) string {
-	for _, c := range everything {
-		switch r := (&feature.Row{Flow: f}); {
-		case c.Name != name:
-		case c.Text != nil:
-			return string([]rune(string(c.Text(nil, r)))) // U+FFFD for each octet that is not UTF-8
-		default:
-			return strconv.FormatUint(c.Uint(r), 10)
-		}
+	c, r := columnsByName()[name], &feature.Row{Flow: f}
+	switch {
+	case c.Name == "":
+		return "no column " + name
+	case c.Text != nil:
+		return string([]rune(string(c.Text(nil, r)))) // U+FFFD for each octet that is not UTF-8
 	}
-	return "no column " + name
+	return strconv.FormatUint(c.Uint(r), 10)
 }
+
+var columnsByName = sync.OnceValue(func() map[string]feature.Column {
+	all := map[string]feature.Column{}
+	for _, c := range everything {
+		all[c.Name] = c
+	}
+	return all
+})
 
 // alike are elements that have a column's value as it is, in each record.
 var alike = map[string]string{
