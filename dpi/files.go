@@ -9,6 +9,7 @@ import (
 
 	"github.com/weirflow/weir/dpi/ndpi"
 	"github.com/weirflow/weir/dpi/rules"
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 // Files are what the user teaches nDPI, in its own formats, by path; empty for
@@ -75,7 +76,7 @@ const badMax = 10
 
 // inMemory makes a file that has no path.
 func inMemory(name string, content []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate("weir "+name, unix.MFD_CLOEXEC)
+	fd, err := sandbox.MemoryFile("weir "+name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("keep nDPI's %s in memory: %w", name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 // A quarantine knows of which samples processes died. Once may be chance; a sample
@@ -21,7 +22,7 @@ type quarantine struct {
 
 // newQuarantine makes the memory, whose size the process cannot change.
 func newQuarantine() (*quarantine, error) {
-	fd, err := unix.MemfdCreate("weir sample", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	fd, err := sandbox.MemoryFile("weir sample", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("make memory for what nDPI works on: %w", err)
 	}

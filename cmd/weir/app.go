@@ -15,10 +15,15 @@ import (
 // code.
 func run(env *environment, args []string) int {
 	app := newApp(env)
+	help := &helpWriter{Writer: env.stdout}
+	app.Writer = help
 	env.args = args
 	args, err := flagsFirst(app, args)
 	if err == nil {
 		err = app.RunContext(context.Background(), append([]string{app.Name}, args...))
+	}
+	if err == nil {
+		err = help.err
 	}
 	if !told(err) {
 		speaker{to: env.stderr}.always("%s", oneLine(err))

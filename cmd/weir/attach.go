@@ -48,7 +48,7 @@ func attachCommand(env *environment) *cli.Command {
 			&cli.StringFlag{Name: "pin-group", Destination: &s.pinGroup, Category: categoryAttachment,
 				Usage: "let `GROUP` read the pinned meter (weir consume), by name or number"}}),
 		Action: func(c *cli.Context) error {
-			if err := s.read(c); err != nil {
+			if err := s.read(c, env); err != nil {
 				return err
 			}
 			if !c.Args().Present() {
@@ -171,7 +171,11 @@ func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Op
 		r.pinned.consumer = consumer
 	}
 	if r.env.handed != nil && r.worker == nil {
-		if err := r.env.confine(r.settings, sandbox.ConsumerCalls(false, r.settings.overNetwork())); err != nil { // it starts nothing
+		sockets, err := r.settings.sockets()
+		if err == nil {
+			err = r.env.confine(r.settings, sandbox.ConsumerCalls(false, sockets)) // it starts nothing
+		}
+		if err != nil {
 			r.close()
 			return err
 		}

@@ -43,7 +43,7 @@ func controlled(t *testing.T) (c *control, path string) {
 	c.serve(func() *statusReport {
 		return &statusReport{Version: "test", Interfaces: []interfaceStatus{{"lan0", "eth0", []string{"native XDP"}, "observed"}},
 			Ledger:  ledgerStatus{Observed: userspace.Count{Packets: 7, Octets: 700}},
-			Outputs: []outputStatus{{"csv:x", "has failed", 2, userspace.Count{Packets: 5, Octets: 500}}}}
+			Outputs: []outputStatus{{"csv:x", "has failed", 2, userspace.Count{Packets: 5, Octets: 500}, map[string]userspace.Count{"no space": {Packets: 5}}}}}
 	})
 	return c, path
 }
@@ -190,7 +190,7 @@ func TestStatusOfAControlSocketIsTextOrJSON(t *testing.T) {
 	_, path := controlled(t)
 	code, f := weir(t, "status", "--control", path)
 	for _, want := range []string{"metering     lan0 (attached as eth0): native XDP\n", "version      test\n", "observed     7 packets, 700 octets\n",
-		"output       csv:x: has failed, 2 flows with 5 packets not written\n"} {
+		"output       csv:x: has failed, 2 flows with 5 packets not written (no space)\n"} {
 		if code != exitComplete || !strings.Contains(f.out.String(), want) {
 			t.Errorf("exit code %d: %s: no %q", code, f.out.String(), want)
 		}

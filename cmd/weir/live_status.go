@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -31,7 +32,7 @@ func (r *meterRun) answerer(a attached) (func() *statusReport, error) {
 func (o *outputs) status() (all []outputStatus) {
 	for _, out := range o.all {
 		out.mu.Lock()
-		s := outputStatus{out.sink.Name(), "written", out.flows, out.notSent}
+		s := outputStatus{out.sink.Name(), "written", out.flows, out.notSent, maps.Clone(out.causes)}
 		switch {
 		case out.gone:
 			s.State = "its reader has left"

@@ -20,7 +20,7 @@ func main() {
 	signals, hangups := make(chan os.Signal, 4), make(chan os.Signal, 1)
 	env := &environment{
 		stdin:    os.Stdin,
-		stdout:   os.Stdout,
+		stdout:   standardOutput(),
 		stderr:   os.Stderr,
 		terminal: isTerminal,
 		after:    time.After,

@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -54,6 +56,13 @@ func openOutputs(env *environment, s *settings, say speaker) (*outputs, error) {
 	if !s.offline {
 		options = append(options, sink.WithQueueing())
 	}
+	if overTLS(specs) {
+		config, err := s.tls.config()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, sink.WithTLS(config))
+	}
 	o := &outputs{say: say, seldom: &seldom{say: say}, gone: make(chan struct{})}
 	for _, spec := range specs {
 		out, err := open(spec, s.columns(), env.stdout, options...)
@@ -92,7 +101,7 @@ func (o *outputs) write(f *userspace.Flow) {
 	for _, out := range o.all {
 		out.offered = out.offered.Plus(count)
 		if out.isGone() {
-			out.refuse("", 1, count)
+			out.refuse((&sink.Error{Err: sink.ErrReaderGone}).Cause(), 1, count)
 		} else if err := out.sink.Write(f); err != nil {
 			o.trouble(out, err)
 		}
@@ -185,8 +194,14 @@ func (o *outputs) trouble(out *output, err error) {
 		o.say.detail("%v", err)
 		return
 	}
-	out.failed = out.failed || cause == "" || e.Flows > 0
+	out.failed = out.failed || !noRoom(err) || e.Flows > 0
 	o.seldom.tell(out.sink.Name()+cause, "%s", oneLine(err))
+}
+
+// noRoom tells whether an output has only refused what it had no room for: of labels,
+// that is no fault.
+func noRoom(err error) bool {
+	return errors.Is(err, sink.ErrUnreachable) || errors.Is(err, sink.ErrSlow) || errors.Is(err, sink.ErrUnconfirmed)
 }
 
 func (out *output) isGone() bool {
@@ -207,21 +222,27 @@ func (out *output) refuse(cause string, flows uint64, count userspace.Count) {
 }
 
 // settled is how many of the flows offered first are safe or refused at every output,
-// and the most that one refused of them. Others than those that queue were flushed,
-// so that all of the offered are. It may run while write does.
-func (o *outputs) settled(offered uint64) (flows uint64, most userspace.Count) {
-	flows = offered
+// and the most that one refused of these: of no other flow, however many come
+// meanwhile. It may run while write does. An output that does not queue settles none.
+func (o *outputs) settled() (flows uint64, most userspace.Count) {
+	flows = math.MaxUint64
 	for _, out := range o.all {
-		out.mu.Lock()
-		notSent := out.notSent
-		out.mu.Unlock()
+		settled := uint64(0)
 		if q, ok := out.sink.(sink.Queued); ok {
-			var settled uint64
-			settled, notSent = q.Settled()
-			flows = min(flows, settled)
+			settled, _ = q.Settled()
 		}
-		if notSent.Packets > most.Packets {
-			most = notSent
+		flows = min(flows, settled)
+	}
+	for asked := flows + 1; asked != flows; { // until each can tell of as many
+		asked, most = flows, userspace.Count{}
+		for _, out := range o.all {
+			if q, ok := out.sink.(sink.Queued); ok {
+				of, notSent := q.Refused(flows)
+				flows = of
+				if notSent.Packets > most.Packets {
+					most = notSent
+				}
+			}
 		}
 	}
 	return flows, most
@@ -255,20 +276,28 @@ func (o *outputs) settle(l *userspace.Ledger, before userspace.Count) {
 		if l.NotSent == nil {
 			l.NotSent = map[string]userspace.Count{}
 		}
-		name := worst.sink.Name()
-		if cause != "" {
-			name += " (" + cause + ")"
-		}
-		l.NotSent[name] = count
+		l.NotSent[worst.sink.Name()+" ("+cause+")"] = count
 	}
 	for _, out := range o.all {
 		for column, n := range out.sink.Panics() {
 			o.say.always("%s: column %s could not be found for %d flows; this is a fault of weir, please report it", out.sink.Name(), column, n)
 		}
 		if out.flows > 0 && !out.gone {
-			o.say.always("%s: %d flows with %d packets were not written", out.sink.Name(), out.flows, out.notSent.Packets)
+			o.say.always("%s: %d flows with %d packets were not written (%s)", out.sink.Name(), out.flows, out.notSent.Packets, byCause(out.causes))
 		}
 	}
+}
+
+// byCause is what causes flows were not sent for, with packets where there are several.
+func byCause(causes map[string]userspace.Count) string {
+	var all []string
+	for _, cause := range slices.Sorted(maps.Keys(causes)) {
+		if len(causes) == 1 {
+			return cause
+		}
+		all = append(all, fmt.Sprintf("%s: %d", cause, causes[cause].Packets))
+	}
+	return strings.Join(all, ", ")
 }
 
 // lost is the most packets that an output did not take, leaving out those whose

@@ -137,7 +137,7 @@ func (p *parent) start(c *sandbox.Confinement) error {
 		defer listener.Close()
 		p.consumer.ExtraFiles = append(p.consumer.ExtraFiles, listener, p.control.place)
 	}
-	p.consumer.Stdout, p.consumer.Stderr = p.env.stdout, p.env.stderr
+	p.consumer.Stdout, p.consumer.Stderr = forChild(p.env.stdout), p.env.stderr
 	p.consumer.Env = consumerEnvironment()
 	p.consumer.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	started := make(chan error)

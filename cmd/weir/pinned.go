@@ -37,24 +37,21 @@ type pinnedRun struct {
 func (p *pinnedRun) written(o *outputs) {
 	p.mu.Lock()
 	p.flows++
-	due := p.flows-p.safe >= confirmEvery
+	due := p.flows >= p.safe+confirmEvery
 	p.mu.Unlock()
 	if due {
 		p.confirm(o)
 	}
 }
 
-// confirm has the outputs written, and then confirms what they were offered before.
+// confirm has the outputs written, and then confirms what they have settled.
 func (p *pinnedRun) confirm(o *outputs) {
-	p.mu.Lock()
-	flows := p.flows
-	p.mu.Unlock()
 	if o.flush() {
-		p.say(o.settled(flows))
+		p.say(o.settled())
 	}
 	if p.crowded() && !o.waits.Load() {
 		o.giveUp()
-		p.say(o.settled(flows))
+		p.say(o.settled())
 	}
 }
 
@@ -78,7 +75,7 @@ func (p *pinnedRun) crowded() bool {
 }
 
 // confirmAll confirms what is safe, once the outputs are closed.
-func (p *pinnedRun) confirmAll(o *outputs) { p.say(o.settled(p.flows)) }
+func (p *pinnedRun) confirmAll(o *outputs) { p.say(o.settled()) }
 
 func (p *pinnedRun) say(flows uint64, notSent userspace.Count) {
 	p.mu.Lock()
@@ -146,7 +143,7 @@ func consumeCommand(env *environment) *cli.Command {
 			&cli.GenericFlag{Name: "duration", Value: &duration, Category: categoryAttachment,
 				Usage: "end after `DURATION` (default: when interrupted)"}),
 		Action: func(c *cli.Context) error {
-			if err := errors.Join(s.readOutput(c), needPin(c, s)); err != nil {
+			if err := errors.Join(s.readOutput(c, env), needPin(c, s)); err != nil {
 				return err
 			}
 			return openPinned(c, env, s, loader.AccessRead, func(r *meterRun, a attached) error {
@@ -197,7 +194,7 @@ func detachCommand(env *environment) *cli.Command {
 			&cli.BoolFlag{Name: "discard", Category: categoryAttachment,
 				Usage: "give up what the meter holds, as of another build of weir"}),
 		Action: func(c *cli.Context) error {
-			if err := errors.Join(s.readOutput(c), needPin(c, s)); err != nil {
+			if err := errors.Join(s.readOutput(c, env), needPin(c, s)); err != nil {
 				return err
 			}
 			if c.Bool("discard") {

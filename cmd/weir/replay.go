@@ -28,7 +28,7 @@ func replayCommand(env *environment) *cli.Command {
 			"The clock is the packets'. A damaged file ends where the damage begins; the next one goes on.",
 		Flags: append(s.flags(), s.noSandboxFlag()),
 		Action: func(c *cli.Context) error {
-			if err := s.read(c); err != nil {
+			if err := s.read(c, env); err != nil {
 				return err
 			}
 			if !c.Args().Present() {
@@ -69,7 +69,11 @@ func replay(c *cli.Context, env *environment, s *settings) error {
 		return &usageError{c.Command.Name, err}
 	}
 	warnWithoutSandbox(s, in.say)
-	if err := env.confine(s, sandbox.ReplayCalls(s.overNetwork())); err != nil {
+	sockets, err := s.sockets()
+	if err != nil {
+		return err
+	}
+	if err := env.confine(s, sandbox.ReplayCalls(sockets)); err != nil {
 		return err
 	}
 	r, err := newMeterRun(env, s)

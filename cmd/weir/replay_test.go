@@ -284,7 +284,7 @@ func TestG1FullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
 			if n := len(lines(f.out.String())); n != 5 {
 				t.Errorf("the other output has %d flows, want 5", n)
 			}
-			for _, want := range []string{"no space left on device", "not sent: csv:/dev/full", "66 packets were not written"} {
+			for _, want := range []string{"no space left on device", "not sent: csv:/dev/full (no space)", "66 packets were not written (no space)"} {
 				if !strings.Contains(f.err.String(), want) {
 					t.Errorf("stderr lacks %q: %s", want, f.err.String())
 				}
@@ -300,7 +300,7 @@ func TestAReaderThatLeavesEndsTheRunInOrder(t *testing.T) {
 	if code != exitComplete {
 		t.Errorf("exit code %d, want 0: %s", code, f.err.String())
 	}
-	if !strings.Contains(f.err.String(), "not sent: ndjson:-") || strings.Contains(f.err.String(), "weir:") {
+	if !strings.Contains(f.err.String(), "not sent: ndjson:- (reader left)") || strings.Contains(f.err.String(), "weir:") {
 		t.Errorf("want the ledger and no complaint: %s", f.err.String())
 	}
 	f = newFake()

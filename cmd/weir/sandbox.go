@@ -43,6 +43,7 @@ func warnWithoutSandbox(s *settings, say speaker) {
 // wants are the files that a consumer needs beside those of the program.
 type wants struct {
 	files sandbox.Files
+	reach *reach
 	try   []try // that show whether a user may
 	owner []int // of the program and the directories of outputs
 }
@@ -69,14 +70,16 @@ func wantsOf(s *settings) (*wants, error) {
 			w.need(path, unix.R_OK)
 		}
 	}
+	if w.reach, err = reachOf(s.outputs); err != nil {
+		return nil, err
+	}
+	w.remote(s)
 	for _, spec := range s.outputs {
 		_, path, err := sink.Parse(spec)
 		if err != nil {
 			return nil, err
 		}
-		if network, address, remote := sink.Remote(path); remote {
-			w.remote(network, address)
-		} else if path != "-" {
+		if _, _, remote := sink.Remote(path); !remote && path != "-" {
 			w.output(path)
 		}
 	}
@@ -85,23 +88,25 @@ func wantsOf(s *settings) (*wants, error) {
 
 func (w *wants) need(path string, mode uint32) { w.try = append(w.try, try{path, mode}) }
 
-// remote adds what it takes to reach an address, and for its name to be resolved.
-func (w *wants) remote(network, address string) {
-	w.files.Network = true
-	if network == "unix" {
-		w.need(address, unix.W_OK)
+// remote adds what it takes to reach addresses, for their names to be resolved, and to prove who
+// is who.
+func (w *wants) remote(s *settings) {
+	w.files.Ports = w.reach.ports
+	for _, path := range w.reach.paths {
+		w.need(path, unix.W_OK)
+	}
+	if w.reach.names {
+		w.files.Read = append(w.files.Read, "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services")
+	}
+	if !overTLS(s.outputs) {
 		return
 	}
-	w.files.Read = append(w.files.Read, "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services")
-}
-
-// overNetwork tells whether an output is the address of another process.
-func (s *settings) overNetwork() bool {
-	return slices.ContainsFunc(s.outputs, func(spec string) bool {
-		_, path, err := sink.Parse(spec)
-		_, _, remote := sink.Remote(path)
-		return err == nil && remote
-	})
+	named, system := s.tls.reads()
+	w.files.Read = slices.Concat(w.files.Read, named, system)
+	for _, path := range named {
+		w.need(path, unix.R_OK)
+		w.note(path)
+	}
 }
 
 // output adds a file that is written, renamed by others, and made anew.
@@ -170,7 +175,7 @@ func (p *parent) confinement(s *settings) (*sandbox.Confinement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sandbox.Confinement{User: u, Files: &w.files, Calls: sandbox.ConsumerCalls(true, w.files.Network)}, nil
+	return &sandbox.Confinement{User: u, Files: &w.files, Calls: sandbox.ConsumerCalls(true, w.reach.sockets)}, nil
 }
 
 // chooseUser is nil for the user that weir was started as.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/dpi/worker"
+	"github.com/weirflow/weir/loader/sandbox"
 )
 
 // asTakenOver has the consumer do what somebody would who has taken it over: the
@@ -35,6 +36,18 @@ var acts = map[string]func(argument string) error{
 	"exec":  func(path string) error { return exec.Command(path).Run() },
 	"socket": func(string) error {
 		_, err := net.Dial("tcp", "127.0.0.1:9")
+		return err
+	},
+	"connect": func(address string) error {
+		_, err := net.Dial("tcp", address)
+		return err
+	},
+	"datagram": func(address string) error {
+		_, err := net.Dial("udp", address)
+		return err
+	},
+	"multipath": func(string) error {
+		_, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP)
 		return err
 	},
 	"packets": func(string) error {
@@ -276,6 +289,41 @@ func TestH2ConsumerThatIsTakenOverCanDoNothing(t *testing.T) {
 	}
 	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
 		t.Errorf("%v was written elsewhere, %v", left, err)
+	}
+}
+
+// What is at the far end of an output's address may be connected to, and nothing else.
+func TestH2ConsumerThatIsTakenOverReachesItsOutputsPortsOnly(t *testing.T) {
+	w := newWire(t)
+	command(t, "ip", "-n", w.rx, "link", "set", "lo", "up")
+	const refusedThere, denied, refused = "connection refused", "permission denied", "operation not permitted"
+	elsewhere := denied
+	if abi := sandbox.LandlockABI(); abi < sandbox.PortsABI {
+		elsewhere = refusedThere
+		t.Logf("this kernel's Landlock has ABI %d; ports are limited since %d: that others are out of reach is not shown here", abi, sandbox.PortsABI)
+	}
+	for _, c := range []struct{ output, act, want string }{
+		{"tcp://127.0.0.1:5170", "connect 127.0.0.1:5170", refusedThere},
+		{"tcp://127.0.0.1:5170", "connect 127.0.0.2:5170", refusedThere},
+		{"tcp://127.0.0.1:5170", "connect 127.0.0.1:5171", elsewhere},
+		{"tcp://127.0.0.1:5170", "connect 127.0.0.1:53", elsewhere},
+		{"tcp://127.0.0.1:5170", "datagram 127.0.0.1:53", refused},
+		{"tcp://127.0.0.1:5170", "multipath", refused},
+		{"tls://127.0.0.1:https", "connect 127.0.0.1:443", refusedThere},
+		{"tls://127.0.0.1:https", "connect 127.0.0.1:80", elsewhere},
+		{"tcp://localhost:5170", "connect 127.0.0.1:53", refusedThere}, // a long answer with an address
+		{"tcp://localhost:5170", "connect 127.0.0.1:5171", elsewhere},
+		{"tcp://localhost:5170", "datagram 127.0.0.1:53", "<nil>"},
+		{"unix:///nonexistent/socket", "connect 127.0.0.1:5170", refused},
+		{"unix:///nonexistent/socket", "datagram 127.0.0.1:53", refused},
+	} {
+		t.Run(c.output+" "+c.act, func(t *testing.T) {
+			code, said := w.runActs(t, c.act, "-o", "ndjson:"+c.output, "--drain", "100ms")
+			line, _, _ := strings.Cut(said, "\n")
+			if code != exitComplete || !strings.HasPrefix(line, "act "+c.act+": ") || !strings.HasSuffix(line, c.want) {
+				t.Errorf("exit code %d, %q; want 0 and %q", code, line, c.want)
+			}
+		})
 	}
 }
 

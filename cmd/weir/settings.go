@@ -35,6 +35,7 @@ type settings struct {
 	queueFlows  number
 	queueOctets number
 	drain       span
+	tls         tlsSettings
 	offline     bool // the input can wait for the outputs
 	statistics  bool
 	tcp         bool
@@ -80,9 +81,9 @@ func (s *settings) flags() []cli.Flag {
 }
 
 func (s *settings) outputFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
-			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, ipfix:PATH, table:-, or a path that ends in .csv, .ndjson, .jsonl or .ipfix; - is stdout; PATH may be tcp://HOST:PORT or unix:///PATH, of ipfix udp://HOST:PORT, too; csv:PATH?formulas=keep lets texts be formulas of spreadsheets; ndjson:PATH?events=label gets labels before flows end; ipfix:PATH?biflow=off writes a record for each direction; may be repeated (default: a table on a terminal, else ndjson)"},
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, ipfix:PATH, table:-, or a path that ends in .csv, .ndjson, .jsonl or .ipfix; - is stdout; PATH may be tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH, of ipfix udp://HOST:PORT, too; csv:PATH?formulas=keep lets texts be formulas of spreadsheets; ndjson:PATH?events=label gets labels before flows end; ipfix:PATH?biflow=off writes a record for each direction; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "queue-flows", Value: &s.queueFlows, Category: categoryOutput,
 			Usage: "let at most `N` flows wait for each output that cannot keep up; live, what finds no room is not sent"},
 		&cli.GenericFlag{Name: "queue-octets", Value: &s.queueOctets, Category: categoryOutput,
@@ -95,7 +96,7 @@ func (s *settings) outputFlags() []cli.Flag {
 			Usage: "say nothing but errors and losses: no summary, no progress"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Category: categoryOutput,
 			Usage: "say more of what is done"},
-	}
+	}, s.tls.flags()...)
 }
 
 func (s *settings) flowFlags() []cli.Flag {
@@ -143,8 +144,8 @@ func (s *settings) labelFlags() []cli.Flag {
 
 // read takes over what the flags do not set themselves, and refuses what does
 // not go together.
-func (s *settings) read(c *cli.Context) error {
-	if err := s.readOutput(c); err != nil {
+func (s *settings) read(c *cli.Context, env *environment) error {
+	if err := s.readOutput(c, env); err != nil {
 		return err
 	}
 	s.statistics, s.tcp, s.ip = c.Bool("statistics"), c.Bool("tcp-statistics"), c.Bool("ip-statistics")
@@ -179,7 +180,7 @@ func (s *settings) checkLabels(command string) error {
 }
 
 // readOutput is read for what is not of flows.
-func (s *settings) readOutput(c *cli.Context) error {
+func (s *settings) readOutput(c *cli.Context, env *environment) error {
 	s.outputs = c.StringSlice("output")
 	switch {
 	case c.Bool("quiet") && c.Bool("verbose"):
@@ -189,10 +190,10 @@ func (s *settings) readOutput(c *cli.Context) error {
 	case c.Bool("verbose"):
 		s.level = verbose
 	}
-	if err := checkOutputs(s.outputs); err != nil {
+	if err := errors.Join(checkOutputs(s.outputs), s.tls.check(s.outputs)); err != nil {
 		return &usageError{c.Command.Name, err}
 	}
-	return nil
+	return needStdout(env.stdout, s.outputs)
 }
 
 // follow takes the configuration of a meter that runs.

@@ -54,6 +54,8 @@ type outputStatus struct {
 	State   string          `json:"state"`
 	Flows   uint64          `json:"flows_not_sent"`
 	NotSent userspace.Count `json:"not_sent"`
+	// Causes are those of NotSent.
+	Causes map[string]userspace.Count `json:"not_sent_by_cause,omitempty"`
 }
 
 func statusCommand(env *environment) *cli.Command {
@@ -171,7 +173,11 @@ func (s *statusReport) text() string {
 		row(c.name, "%d packets, %d octets", c.Packets, c.Octets)
 	}
 	for _, o := range s.Outputs {
-		row("output", "%s: %s, %d flows with %d packets not written", o.Name, o.State, o.Flows, o.NotSent.Packets)
+		value := fmt.Sprintf("%s: %s, %d flows with %d packets not written", o.Name, o.State, o.Flows, o.NotSent.Packets)
+		if len(o.Causes) > 0 {
+			value += " (" + byCause(o.Causes) + ")"
+		}
+		row("output", "%s", value)
 	}
 	return b.String()
 }

@@ -50,6 +50,9 @@ func (c *Confinement) Enter() (missing []string, err error) {
 			return nil, err
 		default:
 			defer unix.Close(ruleset)
+			if abi := LandlockABI(); abi < PortsABI && len(c.Files.Ports) > 0 {
+				missing = append(missing, fmt.Sprintf("this kernel's Landlock (ABI %d, ports since %d) lets it connect to every port, for outputs over a network", abi, PortsABI))
+			}
 		}
 	}
 	if err := c.shedPrivilege(); err != nil {

@@ -22,8 +22,8 @@ type Files struct {
 	Write   []string // files that exist: devices, pipes
 	// Create are directories in which files may be made, written, renamed and removed.
 	Create []string
-	// Network lets it bind and connect; without, no TCP socket may.
-	Network bool
+	// Ports are those that TCP sockets may connect to, at any address. None may bind.
+	Ports []uint16
 }
 
 // errNoLandlock: the kernel cannot restrict files.
@@ -44,9 +44,6 @@ func (f *Files) ruleset() (int, error) {
 		return -1, errNoLandlock
 	}
 	config := landlock.V6
-	if f.Network {
-		config.HandledAccessNet = 0
-	}
 	if f.ReadAll {
 		config.HandledAccessFS &^= ll.AccessFSExecute | ll.AccessFSReadFile | ll.AccessFSReadDir
 	}
@@ -58,6 +55,9 @@ func (f *Files) ruleset() (int, error) {
 		if rights := r.rights & config.HandledAccessFS; rights != 0 && len(r.paths) > 0 {
 			rules = append(rules, landlock.PathAccess(rights, r.paths...).IgnoreIfMissing())
 		}
+	}
+	for _, port := range f.Ports {
+		rules = append(rules, landlock.ConnectTCP(port))
 	}
 	fd, _, err := config.BestEffort().NewRulesetFD(rules...)
 	if err != nil {
@@ -72,6 +72,9 @@ func restrictFiles(ruleset int) error {
 	}
 	return nil
 }
+
+// PortsABI is the first version of Landlock that limits what TCP sockets connect to.
+const PortsABI = 4
 
 // LandlockABI is the version of Landlock that the kernel has, 0 for none.
 func LandlockABI() int {

@@ -21,7 +21,7 @@ var runtimeCalls = []string{
 // To open and start things; which ones, the file rules say.
 var openCalls = []string{
 	"access", "arch_prctl", "dup", "dup2", "dup3", "faccessat", "faccessat2", "fcntl", "fdatasync", "fsync", "ftruncate",
-	"getcwd", "getdents64", "lseek", "memfd_create", "mmap", "mprotect", "newfstatat", "open", "openat", "pipe", "pipe2",
+	"getcwd", "getdents64", "lseek", "mmap", "mprotect", "newfstatat", "open", "openat", "pipe", "pipe2",
 	"readlink", "readlinkat", "rename", "renameat", "renameat2", "stat", "lstat", "statx", "unlink", "unlinkat",
 }
 
@@ -36,11 +36,46 @@ var userCalls = []string{"setgroups", "setresgid", "setresuid"}
 
 // To talk over sockets that a process has.
 var socketCalls = []string{
-	"accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "sendmsg", "sendto", "socketpair",
+	"accept4", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "socketpair",
 }
 
-// To make sockets, for outputs over a network.
-var networkCalls = []string{"bind", "connect", "setsockopt"}
+// To say something over them: to whom they are connected to, for TCP Fast Open connects past Landlock.
+var sendCalls = []call{
+	bits("sendto", 3, seccomp.BitsNotSet, unix.MSG_FASTOPEN), bits("sendmsg", 2, seccomp.BitsNotSet, unix.MSG_FASTOPEN),
+}
+
+// To use sockets of one's own, for outputs over a network.
+var networkCalls = []string{"connect", "setsockopt"}
+
+// Sockets are the kinds that a process may make.
+type Sockets struct{ Unix, TCP, UDP bool }
+
+// calls make them. Of the internet's no other kind: Landlock knows the ports of TCP, but neither
+// those of MPTCP nor of SCTP, which an address family and a type alone can stand for.
+func (s Sockets) calls() (calls []call) {
+	const kinds = 0xf // of a socket's type; the rest are flags
+	kind := func(kind, protocol uint64) {
+		for _, family := range []uint64{unix.AF_INET, unix.AF_INET6} {
+			for _, p := range []uint64{0, protocol} {
+				calls = append(calls, call{"socket", []seccomp.Condition{
+					{Argument: 0, Operation: seccomp.Equal, Value: family},
+					{Argument: 1, Operation: seccomp.BitsNotSet, Value: kinds &^ kind},
+					{Argument: 2, Operation: seccomp.Equal, Value: p},
+				}})
+			}
+		}
+	}
+	if s.Unix {
+		calls = append(calls, either("socket", 0, unix.AF_UNIX)...)
+	}
+	if s.TCP {
+		kind(unix.SOCK_STREAM, unix.IPPROTO_TCP)
+	}
+	if s.UDP {
+		kind(unix.SOCK_DGRAM, unix.IPPROTO_UDP)
+	}
+	return calls
+}
 
 // What is made only by who has taken a process over.
 var fatalCalls = []string{
@@ -69,15 +104,21 @@ const newNamespaces = unix.CLONE_NEWCGROUP | unix.CLONE_NEWIPC | unix.CLONE_NEWN
 	unix.CLONE_NEWUSER | unix.CLONE_NEWUTS
 
 // ConsumerCalls are for a process that reads a meter and writes flows. With workers
-// it may start processes as well, with network make sockets.
-func ConsumerCalls(workers, network bool) *Calls {
+// it may start processes as well.
+func ConsumerCalls(workers bool, sockets Sockets) *Calls {
 	c := &Calls{always: slices.Concat(runtimeCalls, openCalls, socketCalls, []string{"seccomp"}), fatal: fatalCalls}
 	c.when = slices.Concat(
 		either("bpf", 0, bpfCommands...),
 		either("prctl", 0, prctlOptions...),
 		either("prlimit64", 0, 0), // its own
 		either("ioctl", 1, terminalRequests...),
+		sendCalls,
 	)
+	if memoryIsSealed() {
+		c.when = append(c.when, bits("memfd_create", 1, seccomp.BitsSet, unix.MFD_NOEXEC_SEAL))
+	} else {
+		c.always = append(c.always, "memfd_create")
+	}
 	switch {
 	case workers:
 		c.always = slices.Concat(c.always, startCalls, []string{"kill", "tgkill"})
@@ -86,10 +127,9 @@ func ConsumerCalls(workers, network bool) *Calls {
 		c.when = slices.Concat(c.when, either("kill", 0, own()), either("tgkill", 0, own()),
 			[]call{bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD)})
 	}
-	if network {
+	if (sockets != Sockets{}) {
 		c.always = slices.Concat(c.always, networkCalls)
-		c.when = slices.Concat(c.when,
-			either("socket", 0, unix.AF_INET, unix.AF_INET6, unix.AF_UNIX),
+		c.when = slices.Concat(c.when, sockets.calls(),
 			either("ioctl", 1, unix.SIOCOUTQ)) // how much has not arrived
 	}
 	return c
@@ -97,8 +137,8 @@ func ConsumerCalls(workers, network bool) *Calls {
 
 // ReplayCalls are for a process that reads files and writes flows, and may start
 // processes that are another user's.
-func ReplayCalls(network bool) *Calls {
-	c := ConsumerCalls(true, network)
+func ReplayCalls(sockets Sockets) *Calls {
+	c := ConsumerCalls(true, sockets)
 	c.always = slices.Concat(c.always, userCalls)
 	c.when = slices.DeleteFunc(c.when, func(w call) bool { return w.name == "bpf" })
 	c.fatal = slices.Concat(c.fatal, []string{"bpf"})

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,6 +131,145 @@ func TestFilesAreThoseThatWereGiven(t *testing.T) {
 	}
 }
 
+// listen listens at a port of its own.
+func listen(t *testing.T) (port uint16) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().(*net.TCPAddr).AddrPort().Port()
+}
+
+func TestSocketsAreOfTheKindsAndPortsThatWereGiven(t *testing.T) {
+	mine, other := listen(t), listen(t)
+	socket := func(family, kind, protocol int, use func(fd int) error) func() error {
+		return func() error {
+			fd, err := unix.Socket(family, kind|unix.SOCK_CLOEXEC, protocol)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			if use == nil {
+				return nil
+			}
+			return use(fd)
+		}
+	}
+	at := func(port uint16) unix.Sockaddr {
+		return &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}
+	}
+	tcp := func(use func(fd int) error) func() error { return socket(unix.AF_INET, unix.SOCK_STREAM, 0, use) }
+	connect := func(port uint16) func() error {
+		return tcp(func(fd int) error { return unix.Connect(fd, at(port)) })
+	}
+	fast := func(port uint16) func() error {
+		return tcp(func(fd int) error { return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, at(port)) })
+	}
+	var byLandlock error = unix.EACCES
+	if abi := LandlockABI(); abi < PortsABI {
+		byLandlock = nil
+		t.Logf("this kernel's Landlock has ABI %d; ports are limited since %d: that others are out of reach is not shown here", abi, PortsABI)
+	}
+	stream := Sockets{TCP: true}
+	for _, c := range []struct {
+		name    string
+		sockets Sockets
+		act     func() error
+		want    error
+	}{
+		{"connect to its port", stream, connect(mine), nil},
+		{"connect to another port", stream, connect(other), byLandlock},
+		{"connect in its first packet", stream, fast(other), unix.EPERM},
+		{"bind", stream, tcp(func(fd int) error { return unix.Bind(fd, at(0)) }), unix.EPERM},
+		{"of IPv6", stream, socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP, nil), nil},
+		{"MPTCP", stream, socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, nil), unix.EPERM},
+		{"SCTP", stream, socket(unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP, nil), unix.EPERM},
+		{"SCTP by its type", stream, socket(unix.AF_INET, unix.SOCK_SEQPACKET, 0, nil), unix.EPERM},
+		{"UDP, of which nothing was said", stream, socket(unix.AF_INET, unix.SOCK_DGRAM, 0, nil), unix.EPERM},
+		{"Unix, of which nothing was said", stream, socket(unix.AF_UNIX, unix.SOCK_STREAM, 0, nil), unix.EPERM},
+		{"UDP", Sockets{UDP: true}, socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, unix.IPPROTO_UDP, nil), nil},
+		{"ping", Sockets{UDP: true}, socket(unix.AF_INET, unix.SOCK_DGRAM, unix.IPPROTO_ICMP, nil), unix.EPERM},
+		{"raw", Sockets{TCP: true, UDP: true}, socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_TCP, nil), unix.EPERM},
+		{"Unix", Sockets{Unix: true}, socket(unix.AF_UNIX, unix.SOCK_STREAM, 0, nil), nil},
+		{"TCP, where only Unix was said", Sockets{Unix: true}, connect(mine), unix.EPERM},
+		{"of the kernel's", Sockets{Unix: true, TCP: true, UDP: true}, socket(unix.AF_NETLINK, unix.SOCK_RAW, 0, nil), unix.EPERM},
+		{"none", Sockets{}, connect(mine), unix.EPERM},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var err error
+			confined(t, &Confinement{Files: &Files{Ports: []uint16{mine}}, Calls: ConsumerCalls(true, c.sockets)}, func() { err = c.act() })
+			if !errors.Is(err, c.want) {
+				t.Errorf("%v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// A program in a file of memory has no path that Landlock could have a rule for.
+func TestWhatIsInMemoryIsNotExecuted(t *testing.T) {
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(fd int, err error) error {
+		if err != nil {
+			return err
+		}
+		_, err = unix.Write(fd, program)
+		again, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY, 0) // or it is busy
+		if err := errors.Join(err, openErr, unix.Close(fd)); err != nil {
+			return err
+		}
+		defer unix.Close(again)
+		return exec.Command(fmt.Sprintf("/proc/self/fd/%d", again)).Run() // the child inherits it
+	}
+	forbidden := []error{unix.EPERM, unix.EACCES}
+	if !memoryIsSealed() {
+		forbidden = []error{nil, nil}
+		t.Log("this kernel has no memory that cannot be executed (6.3 has): that it is not is not shown here")
+	}
+	self, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, create := range []func() (int, error){
+		func() (int, error) { return unix.MemfdCreate("any", 0) },
+		func() (int, error) { return MemoryFile("weir's", 0) },
+	} {
+		var err error
+		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, Sockets{})}, func() { err = run(create()) })
+		if !errors.Is(err, forbidden[i]) {
+			t.Errorf("%v, want %v", err, forbidden[i])
+		}
+	}
+}
+
+// The loader, which the kernel must be able to execute, maps what it is told to, like any library. This is what
+// SECURITY.md says cannot be kept from a program that is linked with libraries.
+func TestALoaderRunsWhatMayBeRead(t *testing.T) {
+	self, err := Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "program")
+	content, err := os.ReadFile("/bin/true")
+	if err := errors.Join(err, os.WriteFile(program, content, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	self.Create = []string{filepath.Dir(program)}
+	for _, loader := range self.Execute[1:] {
+		var direct, loaded error
+		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, Sockets{})}, func() {
+			direct, loaded = exec.Command(program).Run(), exec.Command(loader, program).Run()
+		})
+		if !errors.Is(direct, unix.EACCES) || loaded != nil {
+			t.Errorf("by itself: %v, by %s: %v; want that it is denied, and that it runs", direct, loader, loaded)
+		}
+	}
+}
+
 // With the files of Self, and no others, the program starts.
 func TestSelfIsEnoughToStart(t *testing.T) {
 	self, err := Self()
@@ -142,7 +282,7 @@ func TestSelfIsEnoughToStart(t *testing.T) {
 	}{{"/proc/self/exe", true}, {"/bin/true", false}} {
 		var out []byte
 		var err error
-		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, false)}, func() {
+		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, Sockets{})}, func() {
 			out, err = exec.Command(c.path, "-test.run", "^$").CombinedOutput()
 		})
 		if (err == nil) != c.want {
@@ -167,7 +307,7 @@ func TestWhatTheKernelLacksIsLeftOutAndTold(t *testing.T) {
 		Thread(func() {
 			defer close(done)
 			without(t, call)
-			c := Confinement{Files: &Files{}, Calls: ConsumerCalls(true, false)}
+			c := Confinement{Files: &Files{}, Calls: ConsumerCalls(true, Sockets{})}
 			missing, err := c.Enter()
 			if err != nil || len(missing) != 1 || !strings.Contains(missing[0], want) {
 				t.Errorf("without %s: %q missing, %v; want %q", call, missing, err, want)
@@ -181,7 +321,7 @@ func TestWhatTheKernelLacksIsLeftOutAndTold(t *testing.T) {
 func limited() {
 	calls := WorkerCalls()
 	if os.Getenv(asLimited) == "consumer" {
-		calls = ConsumerCalls(false, false)
+		calls = ConsumerCalls(false, Sockets{})
 	}
 	if err := calls.Limit(); err != nil {
 		fmt.Println(err)
@@ -218,8 +358,8 @@ func TestLimitHoldsForAllThreads(t *testing.T) {
 
 // lists are all filters.
 var lists = map[string]*Calls{
-	"consumer": ConsumerCalls(true, false), "consumer without workers": ConsumerCalls(false, false),
-	"consumer with network": ConsumerCalls(true, true), "replay": ReplayCalls(false), "worker": WorkerCalls(),
+	"consumer": ConsumerCalls(true, Sockets{}), "consumer without workers": ConsumerCalls(false, Sockets{}),
+	"consumer with network": ConsumerCalls(true, Sockets{Unix: true, TCP: true, UDP: true}), "replay": ReplayCalls(Sockets{}), "worker": WorkerCalls(),
 }
 
 func TestFiltersAreMadeForBothArchitectures(t *testing.T) {

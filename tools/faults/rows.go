@@ -67,6 +67,7 @@ func lifeCycle() []row {
 			"loader TestB1KillingAMeterLeavesNothingBehind", "cmd/weir TestB1KilledMeterLeavesNothing"}},
 		{id: "B2", promise: "metering goes on while the meter is dead", tests: []string{
 			"cmd/weir TestB2KilledPinnedMeterGoesOnAndIsAdopted", "cmd/weir TestB2KillsUnderLoadLoseNothing",
+			"cmd/weir TestB2WhatIsNotSentIsToldOfTheFlowsThatAreConfirmed",
 			"cmd/weir TestB2KilledDetachIsTakenUpByTheNext", "cmd/weir TestB2LabelledFlowsSurviveKillsToo"}},
 		{id: "B3", promise: "killed during a start or an upgrade, the next start succeeds", tests: []string{
 			"cmd/weir TestB3StartThatIsKilledNeverSpoilsTheNext", "cmd/weir TestB3UpgradeThatIsKilledLosesNothing"}},
@@ -224,6 +225,7 @@ func security() []row {
 			"loader TestH1APinnedMeterChangesItsObjectWithItsPrivilege"}},
 		{id: "H2", promise: "the consumer runs without privilege", tests: []string{
 			"cmd/weir TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame", "cmd/weir TestH2ConsumerThatIsTakenOverCanDoNothing",
+			"cmd/weir TestH2ConsumerThatIsTakenOverReachesItsOutputsPortsOnly",
 			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt", "cmd/weir TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly"}},
 		{id: "H3", promise: "the parent touches no input", tests: []string{
 			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns"}},

@@ -77,7 +77,7 @@ func TestFullDiskAtTheEndIsCounted(t *testing.T) {
 		refused.add(t, s.Write(numbered(n)))
 	}
 	refused.add(t, s.Close())
-	if all := refused[""]; len(refused) != 1 || all.flows != 100 || all.count.Packets != sum(100) {
+	if all := refused["no space"]; len(refused) != 1 || all.flows != 100 || all.count.Packets != sum(100) {
 		t.Errorf("not sent: %v", refused)
 	}
 }

@@ -113,6 +113,16 @@ func (e *entrance) Settled() (flows uint64, notSent userspace.Count) {
 	return e.queue.settled()
 }
 
+// Refused implements Queued.
+func (e *entrance) Refused(n uint64) (of uint64, notSent userspace.Count) {
+	e.frozenMu.Lock()
+	defer e.frozenMu.Unlock()
+	if e.frozen && n >= e.settled {
+		return e.settled, e.refused
+	}
+	return e.queue.refusedOf(n)
+}
+
 // freeze has Settled leave out what Close gives up: whoever has these flows still
 // may give them to another.
 func (e *entrance) freeze() {

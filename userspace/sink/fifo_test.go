@@ -59,7 +59,7 @@ func TestAFIFOThatNobodyReadsIsToldOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	var e *Error
-	if err := s.Close(); !errors.As(err, &e) || e.Flows != 1 || e.NotSent.Packets != 3 || !errors.Is(err, errNoReader) {
+	if err := s.Close(); !errors.As(err, &e) || e.Flows != 1 || e.NotSent.Packets != 3 || !errors.Is(err, errNoReader) || e.Cause() != "no reader" {
 		t.Errorf("Close: %v; want one flow of 3 packets that was not sent, for nothing reads", err)
 	}
 }

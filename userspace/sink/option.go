@@ -1,6 +1,9 @@
 package sink
 
-import "time"
+import (
+	"crypto/tls"
+	"time"
+)
 
 // An Option shapes outputs that queue: those to a network, and WithQueueing all.
 type Option func(*limits)
@@ -11,7 +14,10 @@ type limits struct {
 	queueing        bool
 	drain           time.Duration
 
+	tls *tls.Config // nil for the system's roots, and no certificate of its own
+
 	connect, stall     time.Duration
+	accept             time.Duration // a server has so long to refuse a client
 	pauseMin, pauseMax time.Duration
 	look               time.Duration
 	silence            time.Duration // after which a datagram is taken to have arrived
@@ -28,7 +34,7 @@ const (
 func newLimits(opts []Option) limits {
 	l := limits{
 		records: QueueRecords, octets: QueueOctets, drain: Drain,
-		connect: 10 * time.Second, stall: 10 * time.Second,
+		connect: 10 * time.Second, stall: 10 * time.Second, accept: 2 * time.Second,
 		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
 		look: 20 * time.Millisecond, silence: 100 * time.Millisecond,
 	}
@@ -54,4 +60,11 @@ func WithQueueing() Option {
 // after Patient, as long for anything to move.
 func WithDrain(d time.Duration) Option {
 	return func(l *limits) { l.drain = d }
+}
+
+// WithTLS is how outputs at tls://HOST:PORT prove who they are, and whom they take for the
+// collector: a server with a certificate for HOST, or for the configuration's ServerName, that
+// the system's roots or the configuration's have signed. Without it, weir has no certificate.
+func WithTLS(c *tls.Config) Option {
+	return func(l *limits) { l.tls = c }
 }

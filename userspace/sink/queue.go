@@ -40,6 +40,7 @@ type queue struct {
 	octets  int
 	offered uint64 // flows, those refused included
 	refused userspace.Count
+	history refusalLog
 	moved   time.Time // when something was last settled, or the first waits since
 	// start is where on the connection the oldest record that is not settled begins.
 	start int64
@@ -105,6 +106,9 @@ func (q *queue) refuse(flows uint64, count userspace.Count) {
 	defer q.mu.Unlock()
 	q.offered += flows
 	q.refused = q.refused.Plus(count)
+	if flows > 0 {
+		q.history = q.history.add(q.offered, q.offered, q.refused)
+	}
 	if n := len(q.batches); n > 0 {
 		q.batches[n-1].closed = true
 	}
@@ -199,6 +203,10 @@ func (q *queue) empty() bool {
 func (q *queue) settled() (flows uint64, refused userspace.Count) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.settledFirst()
+}
+
+func (q *queue) settledFirst() (flows uint64, refused userspace.Count) {
 	if q.records == 0 {
 		return q.offered, q.refused
 	}
@@ -208,6 +216,14 @@ func (q *queue) settled() (flows uint64, refused userspace.Count) {
 		flows += r.flows
 	}
 	return flows, b.refused
+}
+
+// refusedOf is what was refused of the flows offered first: of n of them, of which all
+// are settled, or of the most fewer that it can tell of.
+func (q *queue) refusedOf(n uint64) (of uint64, refused userspace.Count) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.history.of(n)
 }
 
 // A share is flows and what is in them.
@@ -226,6 +242,7 @@ func (t *share) add(r record) {
 func (q *queue) giveUp(written int64) (sent, unsent share) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	settled, _ := q.settledFirst()
 	for i, b := range q.batches {
 		for b.done < len(b.records) {
 			begins := q.start
@@ -238,6 +255,9 @@ func (q *queue) giveUp(written int64) (sent, unsent share) {
 		}
 	}
 	q.refused = q.refused.Plus(sent.count).Plus(unsent.count)
+	if sent.flows+unsent.flows > 0 {
+		q.history = q.history.add(settled+1, q.offered, q.refused)
+	}
 	q.batches, q.taken = nil, 0
 	wake(q.room)
 	return sent, unsent

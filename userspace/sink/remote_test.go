@@ -407,7 +407,7 @@ func TestG4PartialWritesGiveTheSameOctetsOverANetwork(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w, err := dial(t.Context(), p, &r.limits)
+	w, err := dialWire(t.Context(), p.network, p.address, &r.limits)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -562,10 +562,27 @@ func TestPausesGrowToTheirBoundAndDiffer(t *testing.T) {
 func TestAddressesThatCannotBeAreRefused(t *testing.T) {
 	for spec, want := range map[string]string{
 		"ndjson:tcp://collector": "want a host and a port", "csv:tcp://:5170": "want a host and a port", "ndjson:unix://here": "want an absolute path",
-		"table:tcp://localhost:1": "a table is for reading",
+		"table:tcp://localhost:1":   "a table is for reading",
+		"ndjson:tcp:collector:5170": "written tcp://HOST:PORT; a file of that name is ./tcp:collector:5170", "csv:TCP://collector:5170": "written tcp://",
+		"csv:unix:/run/s": "written unix:///PATH; a file of that name is ./unix:/run/s", "csv:unix:/run/s?formulas=keep": "written unix:///PATH",
+		"ndjson:udp://collector:5170": "only ipfix goes over udp", "ndjson:udp:collector:5170": "a file of that name is ./udp:",
+		"csv:http:collector": "http: is no network", "csv:https://collector/": "https: is no network", "table:kafka:b": "kafka: is no network",
+		"csv:gopher://collector": "gopher: is no network",
 	} {
 		if _, _, err := Parse(spec); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", spec, err, want)
+		}
+	}
+}
+
+func TestPathsWithColonsAreFiles(t *testing.T) {
+	for spec, want := range map[string]string{
+		"csv:./tcp:collector:5170": "./tcp:collector:5170", "ndjson:/var/udp:1": "/var/udp:1", "csv:flows-12:30.csv": "flows-12:30.csv",
+		"flows 12:30.csv": "flows 12:30.csv", "csv:tcp": "tcp", "csv:dir/a://b": "dir/a://b", "csv:tcpdump:1": "tcpdump:1",
+	} {
+		format, path, err := Parse(spec)
+		if _, _, remote := Remote(path); err != nil || path != want || remote {
+			t.Errorf("%s: %s of %q, remote: %v, %v; want the file %q", spec, format, path, remote, err, want)
 		}
 	}
 }

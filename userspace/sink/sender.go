@@ -116,7 +116,7 @@ func (r *remote) connected(w link) {
 func (r *remote) lost(err error) {
 	r.stateMu.Lock()
 	defer r.stateMu.Unlock()
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errUnderWay) && errors.As(r.trouble, new(*handshakeError)) {
 		return
 	}
 	if r.trouble == nil {

@@ -48,6 +48,9 @@ type Queued interface {
 	// Settled is how many of the flows given to Write first are known to have arrived
 	// or were refused, and what was refused of them.
 	Settled() (flows uint64, notSent userspace.Count)
+	// Refused is what was refused of the flows given to Write first: of n of them, no
+	// more than Settled told, or of the most fewer that it knows of.
+	Refused(n uint64) (of uint64, notSent userspace.Count)
 	// GiveUp empties the queue; its *Error, or several joined, counts what was in it.
 	GiveUp() error
 	// Patient has Write wait for room from now on, as long as the other side takes
@@ -65,18 +68,27 @@ type Error struct {
 	Err     error
 }
 
-// Cause is why flows were not sent, in a word or two; empty for a file's or
-// standard output's, of which there is only one.
+// Cause is why flows were not sent, in a word or two, by which they are counted.
 func (e *Error) Cause() string {
-	switch {
-	case errors.Is(e.Err, ErrUnreachable):
+	switch is := func(target error) bool { return errors.Is(e.Err, target) }; {
+	case errors.As(e.Err, new(*handshakeError)):
+		return "no TLS"
+	case is(ErrUnreachable):
 		return "no connection"
-	case errors.Is(e.Err, ErrSlow):
+	case is(ErrSlow):
 		return "too slow"
-	case errors.Is(e.Err, ErrUnconfirmed):
+	case is(ErrUnconfirmed):
 		return "not confirmed"
+	case is(ErrReaderGone):
+		return "reader left"
+	case is(errNoReader):
+		return "no reader"
+	case is(syscall.ENOSPC), is(syscall.EDQUOT):
+		return "no space"
+	case is(fs.ErrPermission), is(fs.ErrNotExist), is(syscall.EROFS):
+		return "no access"
 	}
-	return ""
+	return "write error"
 }
 
 func (e *Error) Error() string {
@@ -101,12 +113,12 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, ipfix:PATH, - for standard output, or a path ending in .csv, .ndjson, .jsonl or .ipfix; csv, ndjson and ipfix may have tcp://HOST:PORT or unix:///PATH for a path, ipfix udp://HOST:PORT too; csv may end in ?formulas=keep, ndjson in ?events=label, ipfix in ?biflow=off, domain=N, message=OCTETS, templates=DURATION", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, ipfix:PATH, - for standard output, or a path ending in .csv, .ndjson, .jsonl or .ipfix; csv, ndjson and ipfix may have tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH for a path, ipfix udp://HOST:PORT too; csv may end in ?formulas=keep, ndjson in ?events=label, ipfix in ?biflow=off, domain=N, message=OCTETS, templates=DURATION", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is
 // stdout; "-" alone is ndjson:-. A file that exists is replaced. Where the path is
-// tcp://HOST:PORT, udp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can. A FIFO
+// tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can. A FIFO
 // is opened when it has a reader: without WithQueueing, Write and Flush wait for one.
 func Open(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
 	return open(spec, columns, stdout, os.O_TRUNC, opts)
@@ -290,8 +302,12 @@ func advice(err error) string {
 	switch {
 	case errors.Is(err, ErrReaderGone), errors.Is(err, ErrUnconfirmed):
 		return ""
+	case errors.Is(err, ErrWaiting) && handshakeAdvice(err) != "":
+		return "; trying again" + handshakeAdvice(err)
 	case errors.Is(err, ErrWaiting):
 		return "; trying again"
+	case handshakeAdvice(err) != "":
+		return handshakeAdvice(err)
 	case errors.Is(err, ErrUnreachable):
 		return "; see that something listens there"
 	case errors.Is(err, errNoReader):

@@ -3,10 +3,13 @@ package sink
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -169,5 +172,17 @@ func BenchmarkWrite(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestEveryErrorHasACause(t *testing.T) {
+	for want, err := range map[string]error{
+		"no space": syscall.ENOSPC, "no reader": errNoReader, "reader left": fmt.Errorf("%w: %w", ErrReaderGone, syscall.EPIPE),
+		"no access": &fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, "write error": syscall.EIO,
+		"no connection": fmt.Errorf("%w: %w", ErrUnreachable, syscall.ECONNREFUSED), "too slow": ErrSlow, "not confirmed": ErrUnconfirmed,
+	} {
+		if got := (&Error{Err: err}).Cause(); got != want {
+			t.Errorf("the cause of %v is %q, want %q", err, got, want)
+		}
 	}
 }

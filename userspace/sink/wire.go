@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,31 +14,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A place is where the other end of a connection is.
-type place struct{ network, address string }
-
-// findPlace takes tcp://HOST:PORT, udp://HOST:PORT or unix://PATH apart. What is neither is a path.
-func findPlace(path string) (p place, found bool, reason string) {
-	network, address, found := strings.Cut(path, "://")
-	switch {
-	case !found || network != "tcp" && network != "udp" && network != "unix":
-		return place{}, false, ""
-	case network == "unix" && !strings.HasPrefix(address, "/"):
-		return place{}, true, "want an absolute path, as in unix:///run/collector.sock"
-	case network == "unix":
-		return place{network, address}, true, ""
-	}
-	if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
-		return place{}, true, "want a host and a port, as in " + network + "://collector:5170 or " + network + "://[2001:db8::1]:5170"
-	}
-	return place{network, address}, true, ""
+// A link is a connection as a remote sees it. Positions are octets since its beginning.
+type link interface {
+	// write writes p. Meanwhile, it calls arrived with each position up to which
+	// everything is known to have arrived.
+	write(ctx context.Context, p []byte, arrived func(int64)) error
+	// look finds out how far everything has arrived. Its error ends the connection.
+	look(arrived func(int64)) error
+	hasArrived() bool
+	// position is behind what was written, in whole or in part.
+	position() int64
+	// close ends the connection; in order, if all has arrived, else so that nothing
+	// further does.
+	close()
 }
 
-// Remote tells what a path, as Parse returns it, is the address of: "tcp" or "udp" with
-// host and port, or "unix" with a path; it is of a file where remote is false.
-func Remote(path string) (network, address string, remote bool) {
-	p, found, _ := findPlace(path)
-	return p.network, p.address, found
+// dial connects.
+func dial(ctx context.Context, p place, l *limits) (link, error) {
+	if p.network != networkTLS {
+		return dialWire(ctx, p.network, p.address, l)
+	}
+	w, err := dialWire(ctx, networkTCP, p.address, l)
+	if err != nil {
+		return nil, err
+	}
+	host, _, err := net.SplitHostPort(p.address)
+	if err != nil {
+		return nil, err
+	}
+	return secure(ctx, w, host, l)
 }
 
 // A wire is a connection, and how far what was written to it has arrived. The kernel
@@ -54,10 +57,10 @@ type wire struct {
 	moved   time.Time // when something was last written or arrived
 }
 
-func dial(ctx context.Context, p place, l *limits) (*wire, error) {
+func dialWire(ctx context.Context, network, address string, l *limits) (*wire, error) {
 	// Go's resolver reads files and sends packets; the C library's loads code.
 	dialer := net.Dialer{Timeout: l.connect, Resolver: &net.Resolver{PreferGo: true}}
-	conn, err := dialer.DialContext(ctx, p.network, p.address)
+	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, bareNetwork(err)
 	}
@@ -74,8 +77,6 @@ var (
 	errClosed  = errors.New("closed by the other side")
 )
 
-// write writes p. Meanwhile, it calls arrived with each position up to which
-// everything is known to have arrived.
 func (w *wire) write(ctx context.Context, p []byte, arrived func(int64)) error {
 	for len(p) > 0 {
 		if err := ctx.Err(); err != nil {
@@ -101,7 +102,6 @@ func (w *wire) write(ctx context.Context, p []byte, arrived func(int64)) error {
 	return nil
 }
 
-// look finds out how far everything has arrived. Its error ends the connection.
 func (w *wire) look(arrived func(int64)) error {
 	waiting, broken, err := w.inFlight()
 	if err != nil {
@@ -171,8 +171,8 @@ func (w *wire) ending() error {
 	return cause
 }
 
-// close ends the connection; in order, if all has arrived, else so that nothing
-// further does.
+func (w *wire) position() int64 { return w.written.Load() }
+
 func (w *wire) close() {
 	if tcp, ok := w.conn.(*net.TCPConn); ok && !w.hasArrived() {
 		_ = tcp.SetLinger(0)
