@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -280,7 +282,12 @@ func TestLiveFlowsGoOutAsIPFIXFromTheSandbox(t *testing.T) {
 			c := &messageTally{templates: netflow.CreateTemplateSystem()}
 			inNamespace(t, w.rx, func() error {
 				if network == "udp" {
-					conn, err := net.ListenPacket("udp", "127.0.0.1:4739")
+					// Whoever reads may have to wait for a CPU.
+					roomy := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+						failed := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20) })
+						return errors.Join(failed, err)
+					}}
+					conn, err := roomy.ListenPacket(t.Context(), "udp", "127.0.0.1:4739")
 					if err == nil {
 						t.Cleanup(func() { _ = conn.Close() })
 						go c.datagrams(conn)
