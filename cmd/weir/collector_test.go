@@ -64,7 +64,7 @@ func accepted(l net.Listener) <-chan net.Conn {
 	return all
 }
 
-var notSentLine = regexp.MustCompile(`(?m)^ +not sent: (\S+) \(([a-z ]+)\) +(\d+)`)
+var notSentLine = regexp.MustCompile(`(?m)^ +not sent: (\S+) \(([a-zA-Z ]+)\) +(\d+)`)
 
 // notSent is what the summary says was not sent, by cause.
 func notSent(said string) (packets uint64, causes map[string]uint64) {

@@ -61,7 +61,9 @@ func checkSandbox() loader.Check {
 	}
 	abi := sandbox.LandlockABI()
 	note(abi > 0, fmt.Sprintf("Landlock (ABI %d)", abi), "a kernel with Landlock (5.13, and lsm=landlock,… where it is not on) keeps the consumer to the directories of its outputs")
-	note(abi == 0 || abi >= sandbox.PortsABI, "", "Linux 6.7 keeps it to the TCP ports of its outputs")
+	if abi > 0 && abi < sandbox.PortsABI {
+		note(false, "ports", "Linux 6.7 keeps it to the TCP ports of its outputs")
+	}
 	note(sandbox.SeccompFilters(), "seccomp", "a kernel with CONFIG_SECCOMP_FILTER keeps it to the system calls that it needs")
 	note(sandbox.MayBecomeOthers() || os.Geteuid() != 0, "a user without privileges", "CAP_SETUID and CAP_SETGID let it be another user than root")
 	c.Detail, c.Advice = strings.Join(has, ", "), strings.Join(advice, "; ")

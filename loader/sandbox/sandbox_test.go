@@ -209,7 +209,7 @@ func TestSocketsAreOfTheKindsAndPortsThatWereGiven(t *testing.T) {
 
 // A program in a file of memory has no path that Landlock could have a rule for.
 func TestWhatIsInMemoryIsNotExecuted(t *testing.T) {
-	program, err := os.ReadFile("/bin/true")
+	program, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,13 +217,18 @@ func TestWhatIsInMemoryIsNotExecuted(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = unix.Write(fd, program)
+		err = unix.Ftruncate(fd, int64(len(program)))
+		for at := 0; err == nil && at < len(program); {
+			var n int
+			n, err = unix.Pwrite(fd, program[at:], int64(at))
+			at += n
+		}
 		again, openErr := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY, 0) // or it is busy
 		if err := errors.Join(err, openErr, unix.Close(fd)); err != nil {
 			return err
 		}
 		defer unix.Close(again)
-		return exec.Command(fmt.Sprintf("/proc/self/fd/%d", again)).Run() // the child inherits it
+		return exec.Command(fmt.Sprintf("/proc/self/fd/%d", again), "-test.run", "^$").Run() // the child inherits it
 	}
 	forbidden := []error{unix.EPERM, unix.EACCES}
 	if !memoryIsSealed() {
@@ -254,7 +259,7 @@ func TestALoaderRunsWhatMayBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := filepath.Join(t.TempDir(), "program")
-	content, err := os.ReadFile("/bin/true")
+	content, err := os.ReadFile("/proc/self/exe")
 	if err := errors.Join(err, os.WriteFile(program, content, 0o755)); err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +267,7 @@ func TestALoaderRunsWhatMayBeRead(t *testing.T) {
 	for _, loader := range self.Execute[1:] {
 		var direct, loaded error
 		confined(t, &Confinement{Files: &self, Calls: ConsumerCalls(true, Sockets{})}, func() {
-			direct, loaded = exec.Command(program).Run(), exec.Command(loader, program).Run()
+			direct, loaded = exec.Command(program, "-test.run", "^$").Run(), exec.Command(loader, program, "-test.run", "^$").Run()
 		})
 		if !errors.Is(direct, unix.EACCES) || loaded != nil {
 			t.Errorf("by itself: %v, by %s: %v; want that it is denied, and that it runs", direct, loader, loaded)

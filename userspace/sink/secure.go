@@ -69,7 +69,7 @@ func reasonOf(err error) error {
 	switch {
 	case errors.As(err, &op) && op.Op == "remote error": // an alert
 		return fmt.Errorf("%w: %w", errRefused, op.Err)
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errClosed
 	}
 	return bareNetwork(err)

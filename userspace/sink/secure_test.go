@@ -1,83 +1,17 @@
 package sink
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"io"
-	"math/big"
 	mathrand "math/rand/v2"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weirflow/weir/userspace/sink/tlstest"
 )
-
-// An authority signs certificates.
-type authority struct {
-	t    *testing.T
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "weir's tests"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
-	a.cert, a.key = a.make(template)
-	return a
-}
-
-// make has a key made, and its certificate signed by the authority, or by itself.
-func (a *authority) make(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
-}
-
-// certificate is of a server, by its names, or of a client without any.
-func (a *authority) certificate(expires time.Time, names ...string) tls.Certificate {
-	a.t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "leaf"}, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: expires,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
-	for _, name := range names {
-		if ip := net.ParseIP(name); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, name)
-		}
-	}
-	cert, key := a.make(template)
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
-
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
-
-func soon() time.Time { return time.Now().Add(time.Hour) }
 
 // collectTLS listens as collect does. serve gets connections of which the handshake is
 // still to be made.
@@ -95,8 +29,8 @@ func collectTLS(t *testing.T, config *tls.Config, serve func(c *collector, numbe
 func readAll(c *collector, number int, conn *tls.Conn) { c.read(number, conn, 0) }
 
 func TestG3FlowsArriveOverTLSInOrderEachOnce(t *testing.T) {
-	a := newAuthority(t)
-	server, client := a.certificate(soon(), "127.0.0.1"), a.certificate(soon())
+	a := tlstest.New(t)
+	server, client := a.Certificate(tlstest.Soon(), "127.0.0.1"), a.Certificate(tlstest.Soon())
 	for _, c := range []struct {
 		name    string
 		version uint16
@@ -110,9 +44,9 @@ func TestG3FlowsArriveOverTLSInOrderEachOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{server}, MaxVersion: c.version, ClientAuth: c.mutual,
-				ClientCAs: a.pool(), SessionTicketsDisabled: c.silent}, readAll)
+				ClientCAs: a.Pool(), SessionTicketsDisabled: c.silent}, readAll)
 			s := openRemote(t, l.path, WithQueue(200, 1<<20), WithDrain(time.Minute), patientLimits,
-				WithTLS(&tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{client}}))
+				WithTLS(&tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{client}}))
 			s.Patient()
 			const flows = 3000
 			refused := offer(t, s, flows)
@@ -136,8 +70,8 @@ func patientLimits(l *limits) {
 
 // Whatever keeps a handshake from its end, no flow leaves, and each is counted with that cause.
 func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
-	a, other := newAuthority(t), newAuthority(t)
-	mine := a.certificate(soon(), "127.0.0.1")
+	a, other := tlstest.New(t), tlstest.New(t)
+	mine := a.Certificate(tlstest.Soon(), "127.0.0.1")
 	stalled := make(chan struct{})
 	t.Cleanup(func() { close(stalled) })
 	for _, c := range []struct {
@@ -148,15 +82,15 @@ func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
 		limits Option
 		want   string
 	}{
-		{name: "another name", server: &tls.Config{Certificates: []tls.Certificate{a.certificate(soon(), "other.example", "10.0.0.1")}},
+		{name: "another name", server: &tls.Config{Certificates: []tls.Certificate{a.Certificate(tlstest.Soon(), "other.example", "10.0.0.1")}},
 			want: "x509: certificate is valid for 10.0.0.1, not 127.0.0.1"},
 		{name: "another name than is asked for", server: &tls.Config{Certificates: []tls.Certificate{mine}}, client: &tls.Config{ServerName: "collector.example"},
 			want: "collector.example"},
-		{name: "expired", server: &tls.Config{Certificates: []tls.Certificate{a.certificate(time.Now().Add(-time.Hour), "127.0.0.1")}},
+		{name: "expired", server: &tls.Config{Certificates: []tls.Certificate{a.Certificate(time.Now().Add(-time.Hour), "127.0.0.1")}},
 			want: "certificate has expired"},
-		{name: "not trusted", server: &tls.Config{Certificates: []tls.Certificate{other.certificate(soon(), "127.0.0.1")}},
+		{name: "not trusted", server: &tls.Config{Certificates: []tls.Certificate{other.Certificate(tlstest.Soon(), "127.0.0.1")}},
 			want: "unknown authority"},
-		{name: "signed by itself", server: &tls.Config{Certificates: []tls.Certificate{(&authority{t: t}).certificate(soon(), "127.0.0.1")}},
+		{name: "signed by itself", server: &tls.Config{Certificates: []tls.Certificate{tlstest.NoAuthority(t).Certificate(tlstest.Soon(), "127.0.0.1")}},
 			want: "unknown authority"},
 		{name: "not TLS", server: &tls.Config{}, want: "does not look like a TLS handshake",
 			serve: func(_ *collector, _ int, conn *tls.Conn) {
@@ -181,9 +115,9 @@ func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
 		{name: "too old a version", server: &tls.Config{Certificates: []tls.Certificate{mine}, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, want: "protocol version"},
 		// In TLS 1.3 the client's handshake is over before the server has looked at its certificate.
 		{name: "no certificate where one is wanted", server: &tls.Config{Certificates: []tls.Certificate{mine}, ClientAuth: tls.RequireAnyClientCert}, want: "the other side refuses: tls: certificate required"},
-		{name: "a certificate that is not wanted", server: &tls.Config{Certificates: []tls.Certificate{mine}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.pool()},
+		{name: "a certificate that is not wanted", server: &tls.Config{Certificates: []tls.Certificate{mine}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: a.Pool()},
 			client: &tls.Config{GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				strange := other.certificate(soon())
+				strange := other.Certificate(tlstest.Soon())
 				return &strange, nil
 			}}, want: "the other side refuses: tls: "},
 		{name: "no certificate where one is wanted, TLS 1.2", server: &tls.Config{Certificates: []tls.Certificate{mine}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
@@ -199,7 +133,7 @@ func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
 			if c.client == nil {
 				c.client = &tls.Config{}
 			}
-			c.client.RootCAs = a.pool()
+			c.client.RootCAs = a.Pool()
 			if c.limits == nil {
 				c.limits = func(*limits) {}
 			}
@@ -240,8 +174,8 @@ func awaitTrouble(t *testing.T, s *remote, want string) {
 
 // What the other side has acknowledged counts as sent, the rest comes again on the next connection.
 func TestG3ResetsOfTLSAreFollowedByWhatWasNotTaken(t *testing.T) {
-	a := newAuthority(t)
-	l := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{a.certificate(soon(), "127.0.0.1")}}, func(c *collector, number int, conn *tls.Conn) {
+	a := tlstest.New(t)
+	l := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{a.Certificate(tlstest.Soon(), "127.0.0.1")}}, func(c *collector, number int, conn *tls.Conn) {
 		if number < 10 {
 			c.read(number, conn, 10)
 			_ = conn.NetConn().(*net.TCPConn).SetLinger(0)
@@ -250,7 +184,7 @@ func TestG3ResetsOfTLSAreFollowedByWhatWasNotTaken(t *testing.T) {
 		}
 		c.read(number, conn, 0)
 	})
-	s := openRemote(t, l.path, WithDrain(time.Minute), WithQueue(300, 1<<20), patientLimits, WithTLS(&tls.Config{RootCAs: a.pool()}))
+	s := openRemote(t, l.path, WithDrain(time.Minute), WithQueue(300, 1<<20), patientLimits, WithTLS(&tls.Config{RootCAs: a.Pool()}))
 	s.Patient()
 	const flows = 1500
 	refused := offer(t, s, flows)
@@ -264,14 +198,14 @@ func TestG3ResetsOfTLSAreFollowedByWhatWasNotTaken(t *testing.T) {
 // A collector that accepts and reads nothing has, in the buffers of its machine, what
 // counts as sent over TLS.
 func TestG3CollectorThatStallsHasWhatCountsAsSentOverTLS(t *testing.T) {
-	a := newAuthority(t)
+	a := tlstest.New(t)
 	late := make(chan struct{})
-	l := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{a.certificate(soon(), "127.0.0.1")}}, func(c *collector, number int, conn *tls.Conn) {
+	l := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{a.Certificate(tlstest.Soon(), "127.0.0.1")}}, func(c *collector, number int, conn *tls.Conn) {
 		_ = conn.Handshake()
 		<-late
 		c.read(number, conn, 0)
 	})
-	s := openRemote(t, l.path, WithQueue(400, 1<<20), WithTLS(&tls.Config{RootCAs: a.pool()}), func(l *limits) { l.connect = 20 * time.Second })
+	s := openRemote(t, l.path, WithQueue(400, 1<<20), WithTLS(&tls.Config{RootCAs: a.Pool()}), func(l *limits) { l.connect = 20 * time.Second })
 	const flows = 6000
 	refused := refusals{}
 	for n := uint64(1); n <= flows; n++ {
@@ -296,10 +230,10 @@ func TestG3CollectorThatStallsHasWhatCountsAsSentOverTLS(t *testing.T) {
 }
 
 func TestG4PartialWritesGiveTheSameOctetsOverTLS(t *testing.T) {
-	a := newAuthority(t)
-	c := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{a.certificate(soon(), "127.0.0.1")}}, readAll)
+	a := tlstest.New(t)
+	c := collectTLS(t, &tls.Config{Certificates: []tls.Certificate{a.Certificate(tlstest.Soon(), "127.0.0.1")}}, readAll)
 	p, _, _ := findPlace(c.path)
-	r := newRemote("ndjson:"+c.path, p, newEncoder(NDJSON, everything, ending{}), nil, newLimits([]Option{WithTLS(&tls.Config{RootCAs: a.pool()})}))
+	r := newRemote("ndjson:"+c.path, p, newEncoder(NDJSON, everything, ending{}), nil, newLimits([]Option{WithTLS(&tls.Config{RootCAs: a.Pool()})}))
 	for n := uint64(1); n <= 50; n++ {
 		if err := r.Write(numbered(n)); err != nil {
 			t.Fatal(err)
