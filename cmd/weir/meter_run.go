@@ -87,6 +87,7 @@ func (r *meterRun) meter(m meter) {
 	}
 	l := r.source.Ledger()
 	r.before = l.Delivered
+	r.outputs.report(r.source.Ledger)
 }
 
 // close gives up what was opened, for a run that does not come to its end.

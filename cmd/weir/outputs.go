@@ -86,6 +86,15 @@ func (o *outputs) patient() {
 	}
 }
 
+// report has outputs that tell of the ledger ask for it.
+func (o *outputs) report(ledger func() userspace.Ledger) {
+	for _, out := range o.all {
+		if r, ok := out.sink.(sink.Reporter); ok {
+			r.Report(ledger)
+		}
+	}
+}
+
 // write offers a flow to every output.
 func (o *outputs) write(f *userspace.Flow) {
 	count := userspace.Count{Packets: f.Packets(), Octets: f.Octets()}

@@ -35,6 +35,11 @@ func reachOf(outputs []string) (*reach, error) {
 		case network == "unix":
 			r.sockets.Unix = true
 			r.paths = append(r.paths, address)
+		case network == "udp":
+			r.sockets.UDP = true
+			if err := r.name(address); err != nil {
+				return nil, fmt.Errorf("output %q: %w", spec, err)
+			}
 		default:
 			if err := r.tcp(address); err != nil {
 				return nil, fmt.Errorf("output %q: %w", spec, err)
@@ -46,7 +51,7 @@ func reachOf(outputs []string) (*reach, error) {
 
 // tcp adds a host and a port, either of which may be a name.
 func (r *reach) tcp(address string) error {
-	host, service, err := net.SplitHostPort(address)
+	_, service, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
 	}
@@ -56,8 +61,17 @@ func (r *reach) tcp(address string) error {
 	}
 	r.sockets.TCP = true
 	r.connect(uint16(port))
+	return r.name(address)
+}
+
+// name adds what it takes to resolve a host, if that is a name.
+func (r *reach) name(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
 	if _, err := netip.ParseAddr(host); err != nil {
-		r.names, r.sockets.UDP = true, true
+		r.names, r.sockets.UDP, r.sockets.TCP = true, true, true
 		r.connect(portDNS)
 	}
 	return nil

@@ -83,7 +83,7 @@ func (s *settings) flags() []cli.Flag {
 func (s *settings) outputFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Category: categoryOutput,
-			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, table:-, or a path that ends in .csv, .ndjson or .jsonl; - is stdout; PATH may be tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH; csv:PATH?formulas=keep lets texts be formulas of spreadsheets; ndjson:PATH?events=label gets labels before flows end; may be repeated (default: a table on a terminal, else ndjson)"},
+			Usage: "write flows to `OUTPUT`: csv:PATH, ndjson:PATH, ipfix:PATH, table:-, or a path that ends in .csv, .ndjson, .jsonl or .ipfix; - is stdout; PATH may be tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH, of ipfix udp://HOST:PORT, too; csv:PATH?formulas=keep lets texts be formulas of spreadsheets; ndjson:PATH?events=label gets labels before flows end; ipfix:PATH?biflow=off writes a record for each direction; may be repeated (default: a table on a terminal, else ndjson)"},
 		&cli.GenericFlag{Name: "queue-flows", Value: &s.queueFlows, Category: categoryOutput,
 			Usage: "let at most `N` flows wait for each output that cannot keep up; live, what finds no room is not sent"},
 		&cli.GenericFlag{Name: "queue-octets", Value: &s.queueOctets, Category: categoryOutput,

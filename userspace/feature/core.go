@@ -18,7 +18,7 @@ func coreColumns(tunnels bool) []Column {
 			Uint: func(r *Row) uint64 { return uint64(r.Record.Key.Protocol) }},
 		Column{Field: Field{Name: "ip_version", Type: "u8", Definition: "4 or 6", IPFIX: "ipVersion (60)"},
 			Uint: func(r *Row) uint64 { return uint64(r.Record.Key.IpVersion) }},
-		Column{Field: Field{Name: "vlan_id", Type: "u16", Definition: "id of the innermost VLAN tag, 0 without one", IPFIX: "dot1qCustomerVlanId (245)"},
+		Column{Field: Field{Name: "vlan_id", Type: "u16", Definition: "id of the innermost VLAN tag, 0 without one", IPFIX: "dot1qCustomerVlanId (245); of the only tag vlanId, dot1qVlanId (58, 243)"},
 			Uint: func(r *Row) uint64 { return uint64(r.Record.Key.VlanId) }})
 	if tunnels {
 		columns = append(columns, Column{Field: Field{Name: "tunnel_id", Type: "u8",

@@ -53,8 +53,8 @@ var tcpFlags = []struct {
 	bit   int
 	ipfix string
 }{
-	{"syn", 1, "tcpSynTotalCount (219)"}, {"cwr", 7, ""}, {"ece", 6, ""}, {"urg", 5, "tcpUrgTotalCount (223)"},
-	{"ack", 4, "tcpAckTotalCount (222)"}, {"psh", 3, "tcpPshTotalCount (221)"}, {"rst", 2, "tcpRstTotalCount (220)"}, {"fin", 0, "tcpFinTotalCount (218)"},
+	{"syn", 1, "tcpSynTotalCount (218)"}, {"cwr", 7, ""}, {"ece", 6, ""}, {"urg", 5, "tcpUrgTotalCount (223)"},
+	{"ack", 4, "tcpAckTotalCount (222)"}, {"psh", 3, "tcpPshTotalCount (221)"}, {"rst", 2, "tcpRstTotalCount (220)"}, {"fin", 0, "tcpFinTotalCount (219)"},
 }
 
 func statisticsColumns() []Column {
@@ -103,7 +103,7 @@ func flagColumns(s scope) []Column {
 	columns := make([]Column, len(tcpFlags))
 	for i, f := range tcpFlags {
 		columns[i] = Column{Field: Field{Name: s.name + "_" + f.name + "_packets", Type: "u64", Unit: "packets",
-			Definition: "TCP packets " + s.of + " that had the flag set", IPFIX: s.ipfix(f.ipfix, "")},
+			Definition: "TCP packets " + s.of + " that had the flag set", IPFIX: s.ipfix("", f.ipfix)},
 			Uint: func(r *Row) uint64 { return s.flag(&r.Record, f.bit) }}
 	}
 	return columns

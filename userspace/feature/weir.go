@@ -8,7 +8,7 @@ func weirColumns(tunnels bool) []Column {
 		columns = append(columns, timeColumns(s)...)
 	}
 	columns = append(columns, Column{Field: Field{Name: "vlan_outer_id", Type: "u16",
-		Definition: "id of the outermost VLAN tag, 0 with fewer than two tags", IPFIX: "dot1qVlanId (243)"},
+		Definition: "id of the outermost VLAN tag, 0 with fewer than two tags", IPFIX: "vlanId, dot1qVlanId (58, 243)"},
 		Uint: func(r *Row) uint64 { return uint64(r.Record.Key.VlanOuterId) }})
 	if tunnels {
 		columns = append(columns, Column{Field: Field{Name: "tunnel_key", Type: "u32",
@@ -19,7 +19,7 @@ func weirColumns(tunnels bool) []Column {
 	columns = append(columns,
 		Column{Field: Field{Name: "fragments", Type: "u64", Unit: "packets", Definition: "later IP fragments among the packets; they are metered under ports 0"},
 			Uint: func(r *Row) uint64 { return r.Record.Fragments }},
-		Column{Field: Field{Name: "icmp_type", Type: "u8", Definition: "ICMP or ICMPv6 type of the first packet, else 0", IPFIX: "icmpTypeIPv4, icmpTypeIPv6 (176, 178)"},
+		Column{Field: Field{Name: "icmp_type", Type: "u8", Definition: "ICMP or ICMPv6 type of the first packet, else 0", IPFIX: "icmpTypeIPv4, icmpTypeIPv6 (176, 178); with the code icmpTypeCodeIPv4, icmpTypeCodeIPv6 (32, 139)"},
 			Uint: func(r *Row) uint64 { return uint64(r.Record.IcmpType) }},
 		Column{Field: Field{Name: "icmp_code", Type: "u8", Definition: "ICMP or ICMPv6 code of the first packet, else 0", IPFIX: "icmpCodeIPv4, icmpCodeIPv6 (177, 179)"},
 			Uint: func(r *Row) uint64 { return uint64(r.Record.IcmpCode) }},

@@ -33,6 +33,8 @@ type entrance struct {
 	queue   *queue
 	reason  func() error // why there is no room
 	patient atomic.Bool
+	// turnedAway are the flows that found no room.
+	turnedAway atomic.Uint64
 
 	mu      sync.Mutex // of those who write
 	encoder encoder
@@ -84,6 +86,7 @@ func (e *entrance) put(flows uint64, count userspace.Count) error {
 	for !e.queue.add(e.record, flows, count) {
 		if !e.mayWait() {
 			e.queue.refuse(flows, count)
+			e.turnedAway.Add(flows)
 			return &Error{Output: e.name, Flows: flows, NotSent: count, Err: e.reason()}
 		}
 		select {

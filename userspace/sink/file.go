@@ -32,6 +32,14 @@ func (s *stream) openFile(path string, mode int) error {
 	return nil
 }
 
+// cutTorn takes a last record that a killed process has left in part off a file.
+func cutTorn(format, path string) error {
+	if format == IPFIX {
+		return cutTornMessage(path)
+	}
+	return cutTornLine(path)
+}
+
 // cutTornLine takes what follows the last line end off a regular file, if there is
 // such a file. No record that is torn is longer than what is written at once.
 func cutTornLine(path string) error {
@@ -62,9 +70,10 @@ func cutTornLine(path string) error {
 	return nil
 }
 
-// begin puts the header before what is buffered, in an output that is empty.
+// begin puts the header before what is buffered, in an output that is empty. Of IPFIX
+// every part has templates of its own, which may differ from those before.
 func (s *stream) begin() {
-	if s.length > 0 {
+	if _, ipfix := s.encoder.(*ipfixFile); s.length > 0 && !ipfix {
 		return
 	}
 	header := s.encoder.appendHeader(nil)

@@ -20,6 +20,7 @@ type limits struct {
 	accept             time.Duration // a server has so long to refuse a client
 	pauseMin, pauseMax time.Duration
 	look               time.Duration
+	silence            time.Duration // after which a datagram is taken to have arrived
 }
 
 // The bounds of a queue unless WithQueue sets others, and how long Close waits
@@ -35,7 +36,7 @@ func newLimits(opts []Option) limits {
 		records: QueueRecords, octets: QueueOctets, drain: Drain,
 		connect: 10 * time.Second, stall: 10 * time.Second, accept: 2 * time.Second,
 		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
-		look: 20 * time.Millisecond,
+		look: 20 * time.Millisecond, silence: 100 * time.Millisecond,
 	}
 	for _, opt := range opts {
 		opt(&l)

@@ -14,15 +14,16 @@ type place struct{ network, address string }
 const (
 	networkTCP  = "tcp"
 	networkTLS  = "tls"
+	networkUDP  = "udp" // for IPFIX
 	networkUnix = "unix"
 )
 
-// findPlace takes tcp://HOST:PORT, tls://HOST:PORT or unix://PATH apart. What is neither is a path;
+// findPlace takes tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix://PATH apart. What is neither is a path;
 // reason is why it cannot be what was meant.
 func findPlace(path string) (p place, found bool, reason string) {
 	network, address, found := strings.Cut(path, "://")
 	switch {
-	case !found || network != networkTCP && network != networkTLS && network != networkUnix:
+	case !found || network != networkTCP && network != networkTLS && network != networkUDP && network != networkUnix:
 		return place{}, false, meantNetwork(path)
 	case network == networkUnix && !strings.HasPrefix(address, "/"):
 		return place{}, true, "want an absolute path, as in unix:///run/collector.sock"
@@ -36,7 +37,7 @@ func findPlace(path string) (p place, found bool, reason string) {
 }
 
 // otherNetworks are what people write where flows are to go over a network.
-var otherNetworks = []string{"dtls", "http", "https", "ipfix", "kafka", "ssl", "syslog", "tcp4", "tcp6", "tcps", "udp", "udp4", "udp6", "unixgram", "ws", "wss"}
+var otherNetworks = []string{"dtls", "http", "https", "ipfix", "kafka", "ssl", "syslog", "tcp4", "tcp6", "tcps", "udp4", "udp6", "unixgram", "ws", "wss"}
 
 // meantNetwork is why a path is hardly meant to be a file's: it begins as an address
 // does.
@@ -45,9 +46,9 @@ func meantNetwork(path string) string {
 	if !found {
 		return ""
 	}
-	const form, file = "%s: is no network that weir sends over, which are tcp://HOST:PORT, tls://HOST:PORT and unix:///PATH", "; a file of that name is ./%s"
+	const form, file = "%s: is no network that weir sends over, which are tcp://HOST:PORT, tls://HOST:PORT, unix:///PATH, and udp://HOST:PORT of ipfix", "; a file of that name is ./%s"
 	switch network := strings.ToLower(scheme); {
-	case network == networkTCP, network == networkTLS:
+	case network == networkTCP, network == networkTLS, network == networkUDP:
 		return fmt.Sprintf("an address is written %s://HOST:PORT"+file, network, path)
 	case network == networkUnix:
 		return fmt.Sprintf("an address is written unix:///PATH"+file, path)
@@ -57,7 +58,7 @@ func meantNetwork(path string) string {
 	return ""
 }
 
-// Remote tells what a path, as Parse returns it, is the address of: "tcp" or "tls" with
+// Remote tells what a path, as Parse returns it, is the address of: "tcp", "tls" or "udp" with
 // host and port, or "unix" with a path; it is of a file where remote is false.
 func Remote(path string) (network, address string, remote bool) {
 	p, found, _ := findPlace(path)

@@ -114,6 +114,13 @@ func (q *queue) refuse(flows uint64, count userspace.Count) {
 	}
 }
 
+// refusedInAll is what found no room.
+func (q *queue) refusedInAll() userspace.Count {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.refused
+}
+
 // take returns the octets and records of the next batch, which is to begin at a
 // position of the connection; none if all were taken.
 func (q *queue) take(position int64) (data []byte, records []record) {

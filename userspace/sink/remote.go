@@ -14,7 +14,7 @@ import (
 // connection, and on several at most when it is not known what had arrived.
 type remote struct {
 	entrance
-	place   place
+	dial    func(context.Context) (link, error)
 	header  []byte
 	closing chan struct{}
 	done    chan struct{} // closed when the sender has ended
@@ -28,10 +28,11 @@ type remote struct {
 }
 
 func newRemote(name string, p place, e encoder, labels *labelEncoder, l limits) *remote {
-	r := &remote{place: p, header: e.appendHeader(nil), closing: make(chan struct{}), done: make(chan struct{}),
+	r := &remote{header: e.appendHeader(nil), closing: make(chan struct{}), done: make(chan struct{}),
 		trouble: errors.New("not connected yet")}
 	r.entrance.init(name, e, labels, l, r.reason)
 	r.backoff.limits = &r.limits
+	r.dial = func(ctx context.Context) (link, error) { return dial(ctx, p, &r.limits) }
 	return r
 }
 

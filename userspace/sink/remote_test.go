@@ -567,7 +567,7 @@ func TestAddressesThatCannotBeAreRefused(t *testing.T) {
 		"table:tcp://localhost:1":   "a table is for reading",
 		"ndjson:tcp:collector:5170": "written tcp://HOST:PORT; a file of that name is ./tcp:collector:5170", "csv:TCP://collector:5170": "written tcp://",
 		"csv:unix:/run/s": "written unix:///PATH; a file of that name is ./unix:/run/s", "csv:unix:/run/s?formulas=keep": "written unix:///PATH",
-		"ndjson:udp://collector:5170": "udp: is no network that weir sends over", "ndjson:udp:collector:5170": "a file of that name is ./udp:",
+		"ndjson:udp://collector:5170": "only ipfix goes over udp", "ndjson:udp:collector:5170": "a file of that name is ./udp:",
 		"csv:http:collector": "http: is no network", "csv:https://collector/": "https: is no network", "table:kafka:b": "kafka: is no network",
 		"csv:gopher://collector": "gopher: is no network",
 	} {

@@ -11,7 +11,7 @@ import (
 // queued, until it is to end and all has arrived, or the time for that is over.
 func (r *remote) send(ctx context.Context) {
 	for ctx.Err() == nil {
-		w, err := dial(ctx, r.place, &r.limits)
+		w, err := r.dial(ctx)
 		if err == nil {
 			err = r.talk(ctx, w)
 			w.close()
@@ -29,7 +29,6 @@ func (r *remote) send(ctx context.Context) {
 // talk sends over a connection. It returns nil when nothing is left to be sent.
 func (r *remote) talk(ctx context.Context, w link) error {
 	r.queue.restart()
-	r.connected(w)
 	arrived := func(position int64) {
 		if r.queue.settle(position) > 0 {
 			r.backoff.tries = 0
@@ -38,6 +37,7 @@ func (r *remote) talk(ctx context.Context, w link) error {
 	if err := w.write(ctx, r.header, arrived); err != nil {
 		return err
 	}
+	r.connected(w)
 	for {
 		if data, _ := r.queue.take(w.position()); data != nil {
 			if err := w.write(ctx, data, arrived); err != nil {
@@ -48,8 +48,13 @@ func (r *remote) talk(ctx context.Context, w link) error {
 		if err := w.look(arrived); err != nil {
 			return err
 		}
+		if err := tell(ctx, w, arrived); err != nil {
+			return err
+		}
 		if r.isClosing() && w.hasArrived() && r.queue.empty() {
-			return nil
+			if err := finish(ctx, w, arrived); err != nil || w.hasArrived() {
+				return err
+			}
 		}
 		if err := r.await(ctx, w); err != nil {
 			return err

@@ -1,5 +1,5 @@
 // Package sink writes flows to files, standard output and network addresses: CSV for
-// data frames, NDJSON for pipes, a table for eyes.
+// data frames, NDJSON for pipes, a table for eyes, IPFIX for collectors of flows.
 package sink
 
 import (
@@ -14,6 +14,7 @@ import (
 
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
+	"github.com/weirflow/weir/userspace/sink/ipfix"
 )
 
 // A Sink is one output. All methods may be called from several goroutines, so
@@ -112,12 +113,12 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, - for standard output, or a path ending in .csv, .ndjson or .jsonl; csv and ndjson may have tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH for a path; csv may end in ?formulas=keep, ndjson in ?events=label", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, ipfix:PATH, - for standard output, or a path ending in .csv, .ndjson, .jsonl or .ipfix; csv, ndjson and ipfix may have tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH for a path, ipfix udp://HOST:PORT too; csv may end in ?formulas=keep, ndjson in ?events=label, ipfix in ?biflow=off, domain=N, message=OCTETS, templates=DURATION", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is
 // stdout; "-" alone is ndjson:-. A file that exists is replaced. Where the path is
-// tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can. A FIFO
+// tcp://HOST:PORT, tls://HOST:PORT, udp://HOST:PORT or unix:///PATH, the output is a Queued; it connects when it can. A FIFO
 // is opened when it has a reader: without WithQueueing, Write and Flush wait for one.
 func Open(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
 	return open(spec, columns, stdout, os.O_TRUNC, opts)
@@ -126,12 +127,12 @@ func Open(spec string, columns []feature.Column, stdout io.Writer, opts ...Optio
 // Resume is Open, but goes on at the end of a file that exists. A last line that a
 // killed process has left without its end is cut off.
 func Resume(spec string, columns []feature.Column, stdout io.Writer, opts ...Option) (Sink, error) {
-	_, path, err := Parse(spec)
+	format, path, err := Parse(spec)
 	if err != nil {
 		return nil, err
 	}
 	if _, _, remote := Remote(path); path != "-" && !remote {
-		if err := cutTornLine(path); err != nil {
+		if err := cutTorn(format, path); err != nil {
 			return nil, fmt.Errorf("go on with output %s: %w%s", spec, bare(err), advice(err))
 		}
 	}
@@ -149,7 +150,11 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 		s.labels = newLabelEncoder(columns)
 	}
 	limits := newLimits(opts)
-	if p, remote, _ := findPlace(path); remote {
+	p, remote, _ := findPlace(path)
+	switch {
+	case remote && format == IPFIX:
+		return newExporter(s.name, p, columns, ending.ipfix, limits), nil
+	case remote:
 		return newRemote(s.name, p, s.encoder, s.labels, limits).start(), nil
 	}
 	switch {
@@ -178,6 +183,7 @@ const (
 	CSV    = "csv"
 	NDJSON = "ndjson"
 	Table  = "table"
+	IPFIX  = "ipfix"
 )
 
 // Parse takes a specification apart into a format and a path without opening
@@ -194,10 +200,12 @@ func Parse(spec string) (format, path string, err error) {
 	case err == nil && ending.formulas && format != CSV:
 		err = &SpecError{spec, "only csv guards formulas"}
 	}
-	if _, remote, reason := findPlace(path); err == nil && reason != "" {
+	if p, remote, reason := findPlace(path); err == nil && reason != "" {
 		err = &SpecError{spec, reason}
 	} else if err == nil && remote && format == Table {
-		err = &SpecError{spec, "a table is for reading: csv and ndjson go over a network"}
+		err = &SpecError{spec, "a table is for reading: csv, ndjson and ipfix go over a network"}
+	} else if err == nil && p.network == "udp" && format != IPFIX {
+		err = &SpecError{spec, "lines need a connection: only ipfix goes over udp"}
 	}
 	return format, path, err
 }
@@ -208,7 +216,7 @@ func parse(spec string) (format, path string, err error) {
 	}
 	if format, path, found := strings.Cut(spec, ":"); found && isWord(format) {
 		switch {
-		case format != CSV && format != NDJSON && format != Table:
+		case format != CSV && format != NDJSON && format != Table && format != IPFIX:
 			return "", "", &SpecError{spec, fmt.Sprintf("no format is called %q", format)}
 		case path == "":
 			return "", "", &SpecError{spec, "no path"}
@@ -220,6 +228,8 @@ func parse(spec string) (format, path string, err error) {
 		return CSV, spec, nil
 	case ".ndjson", ".jsonl":
 		return NDJSON, spec, nil
+	case ".ipfix":
+		return IPFIX, spec, nil
 	}
 	return "", "", &SpecError{spec, "the format is not clear"}
 }
@@ -228,10 +238,19 @@ func parse(spec string) (format, path string, err error) {
 type ending struct {
 	labels   bool // ?events=label: labels are written, too
 	formulas bool // ?formulas=keep: texts are written as they are, formulas or not
+	ipfix    *ipfix.Options
 }
 
 // splitEnding takes the ending off a specification.
 func splitEnding(spec string) (rest string, e ending, err error) {
+	if strings.HasPrefix(spec, IPFIX+":") {
+		rest, options, _ := strings.Cut(spec, "?")
+		if e.ipfix, err = ipfix.ParseOptions(options); err != nil {
+			return "", ending{}, &SpecError{spec, err.Error()}
+		}
+		return rest, e, nil
+	}
+	e.ipfix, _ = ipfix.ParseOptions("")
 	for _, k := range []struct {
 		key, value string
 		set        *bool
@@ -272,6 +291,8 @@ func newEncoder(format string, columns []feature.Column, e ending) encoder {
 		return &csvEncoder{columns: columns, formulas: e.formulas}
 	case NDJSON:
 		return newNDJSONEncoder(columns)
+	case IPFIX:
+		return newIPFIXFile(columns, e.ipfix)
 	}
 	return &tableEncoder{}
 }

@@ -1,0 +1,119 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// datagrams is a link over UDP: each write is a datagram. Nothing tells whether one has
+// arrived. It is taken to have when no ICMP message has said otherwise for a while: that
+// nobody listens there is told after the fact.
+type datagrams struct {
+	conn    *net.UDPConn
+	limits  *limits
+	written atomic.Int64
+	flight  flight[departure]
+}
+
+// A departure is a datagram of which nothing is known yet.
+type departure struct {
+	at  time.Time
+	end int64 // position
+}
+
+func dialDatagrams(ctx context.Context, p place, l *limits) (*datagrams, error) {
+	dialer := net.Dialer{Timeout: l.connect, Resolver: &net.Resolver{PreferGo: true}}
+	conn, err := dialer.DialContext(ctx, p.network, p.address)
+	if err != nil {
+		return nil, bareNetwork(err)
+	}
+	return &datagrams{conn: conn.(*net.UDPConn), limits: l}, nil
+}
+
+func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) error {
+	begun := time.Now()
+	for {
+		err := d.conn.SetWriteDeadline(time.Now().Add(d.limits.stall))
+		if err == nil {
+			_, err = d.conn.Write(p)
+		}
+		if err == nil {
+			break
+		}
+		// What the kernel has no room for now it may have later.
+		if !errors.Is(err, unix.ENOBUFS) || time.Since(begun) > d.limits.stall {
+			return bareNetwork(err)
+		}
+		if err := wait(ctx, d.limits.look); err != nil {
+			return err
+		}
+	}
+	d.flight.add(departure{time.Now(), d.written.Add(int64(len(p)))})
+	d.land(arrived)
+	return nil
+}
+
+func (d *datagrams) look(arrived func(int64)) error {
+	if err := d.answer(); err != nil {
+		return err
+	}
+	d.land(arrived)
+	return nil
+}
+
+// land takes what has been under way for long enough to have arrived.
+func (d *datagrams) land(arrived func(int64)) {
+	now := time.Now()
+	if last, landed := d.flight.land(func(x *departure) bool { return now.Sub(x.at) >= d.limits.silence }); landed {
+		arrived(last.end)
+	}
+}
+
+// answer is what an ICMP message has said.
+func (d *datagrams) answer() (err error) {
+	raw, err := d.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := raw.Control(func(fd uintptr) {
+		var errno int
+		if errno, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && errno != 0 {
+			err = unix.Errno(errno)
+		}
+	})
+	return errors.Join(failed, err)
+}
+
+// await waits until everything is taken to have arrived.
+func (d *datagrams) await(ctx context.Context, arrived func(int64)) error {
+	for !d.hasArrived() {
+		if err := wait(ctx, d.limits.look); err != nil {
+			return err
+		}
+		if err := d.look(arrived); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *datagrams) hasArrived() bool { return d.flight.empty() }
+
+func (d *datagrams) position() int64 { return d.written.Load() }
+
+func (d *datagrams) close() { _ = d.conn.Close() }
+
+// wait waits for a while, or the end of ctx.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
