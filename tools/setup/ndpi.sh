@@ -2,6 +2,8 @@
 # Finds the libndpi under a prefix, for the Makefile's NDPI_PREFIX. Prints where
 # its headers are, where a libndpi.pc was written that names these and its library,
 # whatever the prefix has of that kind, and options for the C preprocessor.
+#
+#   ndpi.sh PREFIX [FOLDER FOR THE .pc]
 set -euo pipefail
 shopt -s nullglob
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,9 +13,9 @@ die() {
 	exit 1
 }
 
-[ $# = 1 ] && [ -n "$1" ] || die "${1-}" "name the directory that libndpi was installed under"
+[ $# -ge 1 ] && [ -n "$1" ] || die "${1-}" "name the directory that libndpi was installed under"
 prefix=$(cd "$1" 2>/dev/null && pwd) || die "$1" "there is no such directory"
-[[ $prefix != *[[:space:]]* ]] || die "$1" "make and pkg-config take no path with a blank in it"
+[[ $prefix != *[[:space:],]* ]] || die "$1" "make and the linker take no path with a blank or a comma in it"
 
 # found prints the directory of the first of the files that exists.
 found() {
@@ -52,13 +54,13 @@ lib=$(found "$prefix"/{,usr/,usr/local/}lib{,64}/{,*-linux-gnu*/}libndpi.{so,a} 
 	die "$1" "no libndpi.so or libndpi.a in lib; install nDPI with ./configure --prefix=$prefix && make install"
 probed=$("$here/probe_ndpi.sh" "$include") || die "$1" "its headers are of no use"
 
-own=$here/../../build/ndpi/$(cksum <<<"$lib" | cut -d ' ' -f 1)
+own=${2-$here/../../build/ndpi/$(cksum <<<"$lib" | cut -d ' ' -f 1)}
 mkdir -p "$own"
 own=$(cd "$own" && pwd)
 rpath=-Wl,-rpath,$lib
 
 # The loader looks for the name that is in the library, which a copy may not have.
-soname=$(readelf -d "$lib/libndpi.so" 2>/dev/null | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+soname=$(readelf -d "$lib/libndpi.so" 2>/dev/null | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p') || true
 if [ -n "$soname" ] && [ ! -e "$lib/$soname" ]; then
 	ln -sf "$lib/libndpi.so" "$own/$soname"
 	rpath+=" -Wl,-rpath,$own"

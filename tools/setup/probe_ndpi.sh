@@ -4,32 +4,15 @@
 # development snapshot. Prints nothing where there is no compiler yet.
 set -euo pipefail
 
+include=$1
 cc=${CC:-cc}
 command -v ${cc%% *} >/dev/null || exit 0
 
-# compiles tells whether a function with these statements does. Only what is
-# called wrongly or is not there at all stops it, not what the headers do.
-compiles() {
-	$cc -fsyntax-only -Werror -Wno-unused -isystem "$include" -x c - <<-C
-		#include <ndpi_api.h>
-		void probe(struct ndpi_detection_module_struct *m, struct ndpi_flow_struct *f, ndpi_protocol p, uint8_t *b)
-		{
-			$1
-		}
-	C
-}
-
-include=$1
-said=$(compiles '' 2>&1) || {
-	echo "the headers in $include do not compile: $said" >&2
-	exit 1
-}
-
-while IFS=' ' read -r name statements; do
-	has=0
-	if compiles "$statements" 2>/dev/null; then has=1; fi
-	echo "-DNDPI_HAS_$name=$has"
-done <<'PROBES'
+# Each is a line of C, of which the compiler says whether it is right. The first is
+# right with every release.
+probes=$(
+	cat <<'PROBES'
+NOTHING
 CONTEXT ndpi_init_detection_module((struct ndpi_global_context *)0);
 BITMASK NDPI_PROTOCOL_BITMASK all; NDPI_BITMASK_SET_ALL(all); ndpi_set_protocol_detection_bitmask2(m, &all);
 READINESS int ready = ndpi_finalize_initialization(m);
@@ -50,3 +33,29 @@ CONFIDENCE_NBPF *b = NDPI_CONFIDENCE_NBPF;
 CONFIDENCE_AGGRESSIVE *b = NDPI_CONFIDENCE_DPI_AGGRESSIVE;
 CONFIDENCE_CUSTOM *b = NDPI_CONFIDENCE_CUSTOM_RULE;
 PROBES
+)
+
+# program is the headers, and behind them a function on a line for each probe.
+program() {
+	echo '#include <ndpi_api.h>'
+	while IFS=' ' read -r name statements; do
+		echo "void probe_$name(struct ndpi_detection_module_struct *m, struct ndpi_flow_struct *f, ndpi_protocol p, uint8_t *b) { $statements }"
+	done <<<"$probes"
+}
+
+# What is called wrongly or is not there is an error, and what the headers do is
+# none of ours.
+said=$(program | LC_ALL=C $cc -fsyntax-only -Werror -Wno-unused -Wno-unused-but-set-variable -isystem "$include" -x c - 2>&1) || true
+wrong=$(sed -n 's/^<stdin>:\([0-9]*\):.* error: .*/\1/p' <<<"$said" | sort -nu)
+if grep -v '^<stdin>:' <<<"$said" | grep -q ' error: ' || grep -qxE '1|2' <<<"$wrong"; then
+	echo "the headers in $include do not compile: $said" >&2
+	exit 1
+fi
+
+line=1
+while IFS=' ' read -r name _; do
+	line=$((line + 1))
+	[ "$name" != NOTHING ] || continue
+	if grep -qx $line <<<"$wrong"; then has=0; else has=1; fi
+	echo "-DNDPI_HAS_$name=$has"
+done <<<"$probes"
