@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/dpi/worker"
 )
 
 // A wire is a veth pair between two network namespaces: the sender's end is
@@ -386,6 +387,38 @@ func TestALiveLabelComesWhileTheFlowLasts(t *testing.T) {
 	p.interrupt(t)
 	if code, _, said := p.end(t); code != exitComplete {
 		t.Errorf("exit code %d, want 0: %s", code, said)
+	}
+}
+
+// The process that a label was known in dies with it; outputs say so.
+func TestALabelThatDiedIsToldByItsReason(t *testing.T) {
+	if !dpi.Available() {
+		t.Log("this build holds no nDPI")
+		return
+	}
+	w, dir := newWire(t), t.TempDir()
+	csv, ndjson := filepath.Join(dir, "flows.csv"), filepath.Join(dir, "flows.ndjson")
+	p := w.attach(t, "--no-sandbox", "--l7", "full", "-o", "ndjson:-?events=label", "-o", "csv:"+csv, "-o", "ndjson:"+ndjson)
+	w.play(t, http1)
+	if line, err := bufio.NewReader(p.out).ReadString('\n'); err != nil {
+		t.Errorf("the first label is %q, %v", line, err)
+	}
+	if err := unix.Kill(child(t, p.Process.Pid, worker.Command), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.interrupt(t)
+	if code, _, said := p.end(t); code != exitComplete || !strings.Contains(said, "nDPI crashed 1 times") {
+		t.Errorf("exit code %d, want 0 and a crash: %s", code, said)
+	}
+	told := 0
+	for _, row := range table(t, read(t, csv)) {
+		if row["l7_status"] == "engine_crashed" && row["application_name"] == "Unknown" {
+			told++
+		}
+	}
+	again := strings.Count(string(read(t, ndjson)), `"l7_status": "engine_crashed"`)
+	if told == 0 || again != told {
+		t.Errorf("%d flows in CSV and %d in NDJSON say that the process died, want as many and some", told, again)
 	}
 }
 

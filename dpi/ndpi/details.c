@@ -23,12 +23,12 @@ static void collect_tls(const struct ndpi_flow_struct *flow, struct weir_ndpi_de
 	COPY_TEXT(d->certificate_subject, flow->protos.tls_quic.subjectDN);
 	memcpy(d->certificate_sha1, flow->protos.tls_quic.sha1_certificate_fingerprint, sizeof(d->certificate_sha1));
 	d->has_certificate_sha1 = any(d->certificate_sha1, sizeof(d->certificate_sha1));
-#if HAS_BOTH_ALPN
+#if NDPI_HAS_BOTH_ALPN
 	COPY_TEXT(d->alpn_offered, flow->protos.tls_quic.advertised_alpns);
 	COPY_TEXT(d->alpn_chosen, flow->protos.tls_quic.negotiated_alpn);
 #endif
-#if HAS_JA4
-	COPY_ARRAY(d->ja4, flow->protos.tls_quic.ja4_client);
+#if NDPI_HAS_JA4
+	COPY_TEXT(d->ja4, flow->protos.tls_quic.ja4_client);
 #endif
 }
 
@@ -39,23 +39,23 @@ static void collect_http(const struct ndpi_flow_struct *flow, struct weir_ndpi_d
 	d->http_status = flow->http.response_status_code;
 	COPY_TEXT(d->http_url, flow->http.url);
 	COPY_TEXT(d->http_request_content_type, flow->http.request_content_type);
-#if HAS_HTTP_SERVER
+#if NDPI_HAS_HTTP_SERVER
 	COPY_TEXT(d->http_server, flow->http.server);
 #endif
 }
 
 static void collect_ssh(const struct ndpi_flow_struct *flow, struct weir_ndpi_details *d)
 {
-	COPY_ARRAY(d->ssh_client, flow->protos.ssh.client_signature);
-	COPY_ARRAY(d->ssh_server, flow->protos.ssh.server_signature);
-	COPY_ARRAY(d->hassh, flow->protos.ssh.hassh_client);
-	COPY_ARRAY(d->hassh_server, flow->protos.ssh.hassh_server);
+	COPY_TEXT(d->ssh_client, flow->protos.ssh.client_signature);
+	COPY_TEXT(d->ssh_server, flow->protos.ssh.server_signature);
+	COPY_TEXT(d->hassh, flow->protos.ssh.hassh_client);
+	COPY_TEXT(d->hassh_server, flow->protos.ssh.hassh_server);
 }
 
 static void collect_dhcp(const struct ndpi_flow_struct *flow, struct weir_ndpi_details *d)
 {
-	COPY_ARRAY(d->dhcp_fingerprint, flow->protos.dhcp.fingerprint);
-	COPY_ARRAY(d->dhcp_class, flow->protos.dhcp.class_ident);
+	COPY_TEXT(d->dhcp_fingerprint, flow->protos.dhcp.fingerprint);
+	COPY_TEXT(d->dhcp_class, flow->protos.dhcp.class_ident);
 }
 
 /* BitTorrent inside of TLS has no hash: the union holds TLS's then. */

@@ -5,8 +5,9 @@
 //
 // The C shim is in four files over shim.h: module.c (the library and its
 // modules), flow.c (a flow under inspection), details.c (what is kept of it
-// beside the label) and memory.c (how much it holds). What differs between releases of the library is in
-// release.h, chosen by the version in the library's header.
+// beside the label) and memory.c (how much it holds). What differs between
+// releases of the library is in release.h, chosen by what the compiler was asked
+// of the library's headers, or else by the release in them.
 //
 // Without cgo, or with the build tag nodpi, the package builds but is not
 // Available.

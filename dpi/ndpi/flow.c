@@ -174,18 +174,18 @@ int weir_ndpi_feed(struct weir_ndpi *m, struct weir_ndpi_flow **flow, const uint
  * of the tests is nfstream's. */
 static void collect(struct weir_ndpi_result *r, const struct ndpi_flow_struct *flow, const ndpi_protocol *p)
 {
-	COPY_ARRAY(r->server_name, flow->host_server_name);
+	COPY_TEXT(r->server_name, flow->host_server_name);
 	if (is(p, NDPI_PROTOCOL_DHCP)) {
-		COPY_ARRAY(r->client_fingerprint, flow->protos.dhcp.fingerprint);
+		COPY_TEXT(r->client_fingerprint, flow->protos.dhcp.fingerprint);
 	} else if (is(p, NDPI_PROTOCOL_HTTP)) {
 		COPY_TEXT(r->user_agent, flow->http.user_agent);
 		COPY_TEXT(r->content_type, flow->http.content_type);
 	} else if (is(p, NDPI_PROTOCOL_SSH)) {
-		COPY_ARRAY(r->client_fingerprint, flow->protos.ssh.hassh_client);
-		COPY_ARRAY(r->server_fingerprint, flow->protos.ssh.hassh_server);
+		COPY_TEXT(r->client_fingerprint, flow->protos.ssh.hassh_client);
+		COPY_TEXT(r->server_fingerprint, flow->protos.ssh.hassh_server);
 	} else if (is_tls_family(p)) {
-		COPY_ARRAY(r->client_fingerprint, flow->protos.tls_quic.TLS_CLIENT_FINGERPRINT);
-		COPY_ARRAY(r->server_fingerprint, flow->protos.tls_quic.ja3_server);
+		COPY_TEXT(r->client_fingerprint, flow->protos.tls_quic.TLS_CLIENT_FINGERPRINT);
+		COPY_TEXT(r->server_fingerprint, flow->protos.tls_quic.ja3_server);
 		COPY_TEXT(r->user_agent, flow->http.user_agent);
 	}
 }

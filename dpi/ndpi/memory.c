@@ -6,7 +6,9 @@
 
 #include "shim.h"
 
-static uint64_t held; /* octets, as the library takes and gives them back */
+/* Octets, as the library takes and gives them back. A dissector that gives back
+ * what it did not get through the library brings it below 0. */
+static int64_t held;
 
 static void add(void *p)
 {
@@ -29,7 +31,7 @@ static void counted_free(void *p)
 	free(p);
 }
 
-#if ALLOCATOR_HAS_ALL
+#if NDPI_HAS_ALLOCATOR
 static void *counted_calloc(size_t n, size_t size)
 {
 	void *p = calloc(n, size);
@@ -53,7 +55,7 @@ static void *counted_realloc(void *p, size_t size)
 
 void weir_ndpi_count_memory(void)
 {
-#if ALLOCATOR_HAS_ALL
+#if NDPI_HAS_ALLOCATOR
 	ndpi_set_memory_alloction_functions(counted_malloc, counted_free, counted_calloc, counted_realloc, NULL,
 					    NULL, NULL, NULL);
 #else
@@ -64,7 +66,9 @@ void weir_ndpi_count_memory(void)
 
 uint64_t weir_ndpi_memory(void)
 {
-	return __atomic_load_n(&held, __ATOMIC_RELAXED);
+	int64_t octets = __atomic_load_n(&held, __ATOMIC_RELAXED);
+
+	return octets > 0 ? octets : 0;
 }
 
 /* The C library knows better, and takes longer to say so. What the count has missed
@@ -76,7 +80,7 @@ uint64_t weir_ndpi_memory_exact(void)
 	uint64_t in_use = all.uordblks + all.hblkhd;
 
 	if (in_use < weir_ndpi_memory())
-		__atomic_store_n(&held, in_use, __ATOMIC_RELAXED);
+		__atomic_store_n(&held, (int64_t)in_use, __ATOMIC_RELAXED);
 #endif
 	return weir_ndpi_memory();
 }

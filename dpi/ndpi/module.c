@@ -2,6 +2,8 @@
 
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The library itself, detection modules, and what these know beforehand. */
+#include <stdio.h>
+
 #include "shim.h"
 
 const char *weir_ndpi_version(void)
@@ -25,9 +27,14 @@ void weir_ndpi_release_built(int *major, int *minor)
 	*minor = NDPI_MINOR;
 }
 
+/* The API number is a sum of 16 bits, which two releases may share. */
 int weir_ndpi_matches(void)
 {
+	char release[32];
+	int n = snprintf(release, sizeof(release), "%d.%d.", NDPI_MAJOR, NDPI_MINOR);
+
 	return weir_ndpi_api_loaded() == weir_ndpi_api_built() &&
+	       strncmp(ndpi_revision(), release, n) == 0 &&
 	       ndpi_detection_get_sizeof_ndpi_flow_struct() == sizeof(struct ndpi_flow_struct);
 }
 

@@ -60,8 +60,10 @@ static inline void copy(char *to, size_t size, const char *from, size_t limit)
 	to[n] = 0;
 }
 
-#define COPY_ARRAY(to, from) copy(to, sizeof(to), from, sizeof(from))
-#define COPY_TEXT(to, from) copy(to, sizeof(to), from, sizeof(to) - 1)
+/* Of what the library keeps as an array in one release and by a pointer in
+ * another, as much as there is. */
+#define IS_ARRAY(from) !__builtin_types_compatible_p(__typeof__(from), __typeof__(&(from)[0]))
+#define COPY_TEXT(to, from) copy(to, sizeof(to), from, IS_ARRAY(from) ? sizeof(from) : sizeof(to) - 1)
 
 /* A breed of protocols by name; those that a newer release added are Unrated. */
 const char *weir_ndpi_breed_name(int breed);

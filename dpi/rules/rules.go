@@ -114,7 +114,7 @@ func checkLine(kind Kind, line string, release Release) error {
 func checkRule(line string, release Release) error {
 	at := strings.LastIndexByte(line, '@')
 	for prefix, check := range map[string]func(string) error{
-		"ip_risk_mask:":      func(v string) error { return checkMask(v, checkNetwork) },
+		"ip_risk_mask:":      func(v string) error { return checkMask(v, release.checkNetwork) },
 		"host_risk_mask:":    func(v string) error { return checkMask(v, checkHost) },
 		"trusted_issuer_dn:": checkIssuer,
 	} {
@@ -137,7 +137,7 @@ func checkRule(line string, release Release) error {
 }
 
 func checkProtocolName(name string, release Release) error {
-	if release.atLeast(4, 6) {
+	if release.atLeast(4, 8) {
 		name, _, _ = strings.Cut(name, "=") // an id of the user's own
 	}
 	if name == "" || strings.ContainsAny(name, ",\t") || len(name) > 39 {
@@ -156,7 +156,7 @@ func checkElement(element string, release Release) error {
 	case "host":
 		return checkHost(value)
 	}
-	if kind == "nbpf" && release.atLeast(4, 6) || release.atLeast(4, 11) {
+	if kind == "nbpf" && release.atLeast(4, 6) || kind == "ipv6" && release.knowsIPv6() || release.atLeast(4, 11) {
 		return nil // newer releases have more kinds
 	}
 	// An element of a kind that it does not know crashes the library.
@@ -176,34 +176,35 @@ func checkPorts(value string) error {
 	return nil
 }
 
+// checkAddress wants a network, from 4.4 on perhaps with a port behind.
 func checkAddress(value string, release Release) error {
-	if checkNetwork(value) == nil {
+	err := release.checkNetwork(value)
+	if i := strings.LastIndexByte(value, ':'); err != nil && i >= 0 && release.atLeast(4, 4) &&
+		release.checkNetwork(value[:i]) == nil && checkPorts(value[i+1:]) == nil {
 		return nil
 	}
-	if release.atLeast(4, 4) {
-		// A port behind the network; from 4.8 on, IPv6.
-		if network, port, ok := strings.Cut(value, ":"); ok && checkNetwork(network) == nil && checkPorts(port) == nil {
-			return nil
-		}
-		if _, err := netip.ParsePrefix(strings.Trim(value, "[]")); err == nil || strings.HasPrefix(value, "[") {
-			return nil
-		}
-	}
-	return checkNetwork(value)
+	return err
 }
 
-// checkNetwork wants an IPv4 address, or a network.
-func checkNetwork(value string) error {
+// knowsIPv6 tells whether rules may have addresses of IPv6.
+func (r Release) knowsIPv6() bool { return r.atLeast(4, 10) }
+
+// checkNetwork wants an address, or a network: of IPv4, in later releases of IPv6
+// too, which may stand in brackets.
+func (r Release) checkNetwork(value string) error {
+	if i := strings.IndexByte(value, ']'); i > 0 && value[0] == '[' && strings.Contains(value[:i], ":") {
+		value = value[1:i] + value[i+1:]
+	}
 	a, err := netip.ParseAddr(value)
 	if err != nil {
 		var p netip.Prefix
 		p, err = netip.ParsePrefix(value)
 		a = p.Addr()
 	}
-	if err != nil || !a.Is4() {
-		return fmt.Errorf("address %q: want an IPv4 address such as 192.0.2.1, or a network such as 192.0.2.0/24", value)
+	if err == nil && (a.Is4() || r.knowsIPv6()) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("address %q: want an IPv4 address such as 192.0.2.1, or a network such as 192.0.2.0/24; IPv6 from libndpi 4.10 on", value)
 }
 
 func checkHost(value string) error {

@@ -12,12 +12,14 @@ import (
 
 // A frame is one packet of the capture, as both read it.
 type frame struct {
+	number    int // in the capture, from 1
 	timeMs    uint64
 	clampedMs uint64 // as the reference has it: no earlier than any packet before
 	size      rule   // why the sizes differ
 	reading   rule   // why anything else does
 	theirs    reading
 	metered   bool
+	status    bpf.Status // where it is not
 	ours      tuple
 	octets    uint32
 }
@@ -26,6 +28,7 @@ type frame struct {
 type frames struct {
 	decoder  decode.Decoder
 	latestMs uint64 // of the packets that the reference has metered
+	number   int    // of the last
 	theirs   map[tuple][]*frame
 	ours     map[tuple][]*frame
 }
@@ -52,7 +55,8 @@ func (w *watching) ReadPacket(p *userspace.CapturedPacket) error {
 func (f *frames) add(p *userspace.CapturedPacket) (*frame, uint32) {
 	var packet bpf.Packet
 	status := f.decoder.Decode(p.Data, p.Length, p.LinkType, &packet)
-	r := &frame{timeMs: p.TimeNs / 1e6, theirs: read(p, f.decoder.DecodeTunnels, f.decoder.Accounting), metered: status == bpf.WeirDecodeStatusSTATUS_OK}
+	f.number++
+	r := &frame{number: f.number, status: status, timeMs: p.TimeNs / 1e6, theirs: read(p, f.decoder.DecodeTunnels, f.decoder.Accounting), metered: status == bpf.WeirDecodeStatusSTATUS_OK}
 	r.clampedMs = max(r.timeMs, f.latestMs)
 	if r.metered {
 		r.ours = tupleOfPacket(&packet)

@@ -45,12 +45,19 @@ var labels = map[string]bool{
 	"server_fingerprint": true, "user_agent": true, "content_type": true,
 }
 
+// whole tells whether a flow's labels are a verdict, of whatever release.
+func whole(r row) bool {
+	return r["application_name"] != "" && r["application_category_name"] != "" &&
+		number(r, "application_confidence") <= 9 && number(r, "application_is_guessed") <= 1
+}
+
 // A labelled is what came of the labels of one answer, by mark.
 type labelled struct {
 	name      string
 	reference int // flows of the answer
 	explained int // of these, those that weir does not have by a rule
 	paired    int
+	broken    int   // of the paired, those without a whole verdict
 	equal     []int // of the paired, in all nine columns; -1: not compared
 	// differences are those of labels, and flows that are missing; with the
 	// mark that they are of.
@@ -114,6 +121,9 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 	}
 	equal := 0
 	for _, pair := range p.pairs {
+		if !whole(pair[1]) {
+			l.broken++
+		}
 		differences := c.labelDifferences(pair[0], pair[1], agreed)
 		if len(differences) == 0 {
 			agreed[identity(pair[0])] = true

@@ -31,6 +31,18 @@ func (r *labelReport) met() bool {
 	return true
 }
 
+// matched tells whether as many flows are paired as the first mark wants equal, all
+// with a whole verdict, which they must be whatever release of nDPI judged them.
+func (r *labelReport) matched() bool {
+	paired, compared, broken := 0, 0, 0
+	for _, l := range r.results {
+		paired += l.paired
+		compared += l.compared()
+		broken += l.broken
+	}
+	return paired > 0 && broken == 0 && float64(paired) >= marks[0].share*float64(compared)
+}
+
 // print writes a line for each answer, what the marks say of all of them, and
 // every exception.
 func (r *labelReport) print(w io.Writer) {

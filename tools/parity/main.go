@@ -79,6 +79,9 @@ func printColumns(ctx context.Context, folders []string, verbose bool) (good boo
 }
 
 func printLabels(ctx context.Context, folders []string) (good bool, err error) {
+	if err := needOracle(); err != nil {
+		return false, err
+	}
 	r, err := runLabels(ctx, folders)
 	if err != nil {
 		return false, err
@@ -122,11 +125,9 @@ func run(ctx context.Context, folders []string) (*report, error) {
 	return r, nil
 }
 
-// runLabels compares the labels of every answer in the folders.
+// runLabels compares the labels of every answer in the folders. With another nDPI
+// than the answers' only what is paired with what means anything.
 func runLabels(ctx context.Context, folders []string) (*labelReport, error) {
-	if err := needOracle(); err != nil {
-		return nil, err
-	}
 	answers, err := answersIn(folders)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,8 @@ type difference struct {
 	column    string
 	want, got string
 	rule      rule
+	// became is what weir makes of the frames of a flow that it lacks.
+	became string
 }
 
 // A result is what came of one answer.
