@@ -13,15 +13,12 @@ import (
 type (
 	Key          = WeirFlowKey
 	Packet       = WeirPacket
-	Direction    = WeirFlowDirection
 	TCPDirection = WeirTcpDirection
 	IPDirection  = WeirIpDirection
-	Record       = WeirFlowRecord
 	LedgerCount  = WeirLedger
 	Sweep        = WeirSweep
 	DPIDone      = WeirDpiDone
 	Progress     = WeirConsumerProgress
-	RecordEvent  = WeirRecordEvent
 	PacketEvent  = WeirPacketEvent
 	SampleEvent  = WeirSampleEvent
 	Status       = WeirDecodeStatus
