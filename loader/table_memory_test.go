@@ -22,7 +22,7 @@ const (
 func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 	l := newLoad(t)
 	o := options()
-	flows := soak(600_000, 10_000_000)
+	flows := soak(300_000, 10_000_000)
 	o.Config.MaxFlows, o.Config.IdleTimeout, o.RingOctets = flows, time.Hour, 16<<20
 	a := attach(t, o, nearName)
 	c := consumer(t, a, o)

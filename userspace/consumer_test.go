@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -433,6 +434,15 @@ func TestAConfigurationOutOfRangeIsRefused(t *testing.T) {
 	c.MaxFlows = 0
 	if _, err := NewConsumer(k.handles(), WithConfig(c)); err == nil {
 		t.Error("it is taken")
+	}
+}
+
+func TestG7ATableOfOtherGroupsIsRefused(t *testing.T) {
+	c := liveConfig()
+	k := newKernelMeter(t, c, ringOctets)
+	c.Statistics = true
+	if _, err := NewConsumer(k.handles(), WithConfig(c)); err == nil || !strings.Contains(err.Error(), "192 octets") {
+		t.Errorf("error %v, want one that tells the size of the table's entries", err)
 	}
 }
 
