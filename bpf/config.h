@@ -11,14 +11,21 @@ const volatile __u64 cfg_active_ns = 1800000000000ULL;
 const volatile __u32 cfg_link_type = LINK_ETHERNET;
 const volatile __u32 cfg_sample_octets = 16384; /* at most SAMPLE_OCTETS_MAX */
 const volatile __u8 cfg_samples = 0;           /* samples per flow; 0 is off */
-const volatile __u8 cfg_splt = 0;              /* at most SPLT_MAX */
+const volatile __u8 cfg_splt = 0;              /* at most SPLT_MAX; with cfg_at_vectors */
 const volatile __u8 cfg_accounting = ACCOUNTING_LINK;
 const volatile __u8 cfg_point = 0;
-const volatile __u8 cfg_statistics = 0;
-const volatile __u8 cfg_tcp_statistics = 0;
-const volatile __u8 cfg_ip_statistics = 0;
-/* TCP connections end with FIN both ways or RST, and this long after that take
- * no more packets. 0: they end by their timeouts only. */
+/* Where behind a flow's core each group has its part, in octets; 0: the group is off.
+ * The statistics have two. */
+const volatile __u32 cfg_at_statistics = 0;
+const volatile __u32 cfg_at_flags = 0;
+const volatile __u32 cfg_at_tcp = 0;
+const volatile __u32 cfg_at_ip = 0;
+const volatile __u32 cfg_at_vectors = 0;
+/* The core with all parts. */
+const volatile __u32 cfg_record_octets = 184;
+/* With this group TCP connections end with FIN both ways or RST, and cfg_tcp_grace_ns
+ * after that take no more packets. Without it they end by their timeouts only. */
+const volatile __u32 cfg_at_end = 0;
 const volatile __u64 cfg_tcp_grace_ns = 0;
 const volatile __u8 cfg_decode_tunnels = 1;
 const volatile __u8 cfg_filter = 0; /* packet_filter() decides */

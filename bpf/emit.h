@@ -5,6 +5,7 @@
 #define WEIR_EMIT_H
 
 #include "config.h"
+#include "entry.h"
 #include "maps.h"
 #include "verifier.h"
 
@@ -18,39 +19,74 @@
 #define SAMPLE_CLASS_SMALL 256
 #define SAMPLE_CLASS_MEDIUM 2048 /* whole frames of ordinary networks */
 
-static __always_inline struct record_event *emit_reserve_record(void)
+#ifdef FRAME_COPIED
+
+/* Without CAP_PERFMON what is added to a pointer into the ring must be a constant when
+ * the program is compiled. */
+#define RECORD_OCTETS sizeof(struct flow_whole)
+
+static __always_inline void record_copy(struct flow_core *to, const struct flow_core *from)
 {
-	return bpf_ringbuf_reserve(&events, sizeof(struct record_event), 0);
+	struct flow_whole *whole = (struct flow_whole *)to;
+
+	whole->core = *from;
+	if (cfg_at_end)
+		whole->end = *end_of(from);
+	if (cfg_at_ip)
+		whole->ip = *ip_of(from);
+	if (cfg_at_tcp)
+		whole->tcp = *tcp_of(from);
+	if (cfg_at_statistics)
+		whole->statistics = *statistics_of(from);
+	if (cfg_at_flags)
+		whole->flags = *flags_of(from);
+	if (cfg_at_vectors)
+		whole->vectors = *vectors_of(from);
 }
 
-/* Words that are copied in one round of a loop: unrolled altogether, the copy would be
- * a fifth of the function's instructions. */
+#else
+
+#define RECORD_OCTETS cfg_record_octets
+
+/* Words that are copied in one round of a loop: unrolled altogether, the copy would be a
+ * tenth of the function's instructions. */
 #define COPY_WORDS 8
 
-static __always_inline void record_copy(struct flow_record *to, const struct flow_record *from)
+static __always_inline void record_copy(struct flow_core *to, const struct flow_core *from)
 {
-	__u64 *y = (__u64 *)to;
+	const __u32 words = cfg_record_octets / sizeof(__u64);
 	const __u64 *x = (const __u64 *)from;
+	__u64 *y = (__u64 *)to;
+	__u32 at = 0;
 
 	LOOP
-	for (__u32 i = 0; i < sizeof(*to) / sizeof(*y) / COPY_WORDS; i++) {
-		__builtin_memcpy(y, x, COPY_WORDS * sizeof(*y));
-		x += COPY_WORDS;
-		y += COPY_WORDS;
-		/* or the compiler makes it a call of memcpy, which there is none */
-		asm volatile("" : "+r"(x), "+r"(y));
+	for (; at + COPY_WORDS <= words; at += COPY_WORDS) {
+		/* or the compiler compares pointers, which tells the verifier no end */
+		asm volatile("" : "+r"(at));
+		__builtin_memcpy(y + at, x + at, COPY_WORDS * sizeof(*y));
 	}
-	__builtin_memcpy(y, x, sizeof(*to) % (COPY_WORDS * sizeof(*y)));
+	LOOP
+	for (; at < words; at++) {
+		asm volatile("" : "+r"(at));
+		y[at] = x[at];
+	}
+}
+
+#endif
+
+static __always_inline struct record_event *emit_reserve_record(void)
+{
+	return bpf_ringbuf_reserve(&events, offsetof(struct record_event, record) + RECORD_OCTETS, 0);
 }
 
 /* Copies the record, with the reason why it ends, and leaves it alone. */
-static __always_inline void emit_fill_record(struct record_event *event,
-					     const struct flow_record *r, __u8 reason)
+static __always_inline void emit_fill_record(struct record_event *event, const struct flow_core *r,
+					     __u8 reason)
 {
 	event->kind = EVENT_RECORD;
-	event->pad = 0;
+	event->end_reason = reason;
+	event->pad[0] = event->pad[1] = event->pad[2] = 0;
 	record_copy(&event->record, r);
-	event->record.end_reason = reason;
 }
 
 static __always_inline void emit_submit(void *event)

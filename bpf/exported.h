@@ -11,6 +11,7 @@
 	const kind name *exported_##name __attribute__((unused))
 
 EXPORT_TYPE(struct, packet);
+EXPORT_TYPE(struct, flow_whole);
 EXPORT_TYPE(struct, record_event);
 EXPORT_TYPE(struct, packet_event);
 EXPORT_TYPE(struct, sample_event);

@@ -27,8 +27,9 @@ func CopiedObjectHash() string {
 // wireTypes are the structures that cross the boundary between the kernel and Go,
 // or stay in the kernel's maps.
 var wireTypes = []string{
-	"flow_key", "packet", "flow_record", "record_event", "packet_event", "sample_event",
+	"flow_key", "packet", "record_event", "packet_event", "sample_event",
 	"ledger", "sweep", "sweep_walk", "dpi_done", "consumer_progress", "flow_entry",
+	"flow_whole",
 }
 
 // LayoutHash names the layout of what programs and user space share: SHA-256 over

@@ -5,34 +5,13 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "entry.h"
 #include "types.h"
-
-enum entry_state {
-	ENTRY_VACANT = 0,   /* just inserted: for the packet that did so to open */
-	ENTRY_OPEN = 1,     /* holds a flow */
-	ENTRY_CLOSED = 2,   /* its flow has been sent; a packet may open another */
-	ENTRY_DELETING = 3, /* the sweep is about to delete it: hands off */
-	ENTRY_SPLIT = 4,    /* its flow has been sent for the active timeout, by a packet
-			     * that is about to open the next part */
-};
-
-/* A table entry. While the kernel fills an element that it recycles, without the lock
- * and in an order of its own, the state goes from ENTRY_DELETING to ENTRY_VACANT: a
- * packet that found the entry before it was deleted takes neither for its own. */
-struct flow_entry {
-	struct bpf_spin_lock lock;
-	__u8 samples;  /* samples sent */
-	__u8 dpi_done; /* user space wants no more */
-	__u8 bare;     /* as in sample_event */
-	__u8 pad;
-	struct flow_record record;
-	__u32 pad2;
-	__u32 state; /* enum entry_state */
-};
 
 /* The flow table. Plain hash, never LRU: an LRU forgets without a word.
  * Writer: the packet programs and the sweep; user space never. Bound:
- * max_entries, set by the loader from --max-flows. */
+ * max_entries, set by the loader from --max-flows; the loader also makes the value
+ * as large as the groups that are on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
@@ -74,7 +53,8 @@ struct {
 } flow_ids SEC(".maps");
 
 /* A zero entry to insert from: too large for the stack. Each CPU its own, as
- * the key is written into it first. Untyped: a per-CPU map may not have a lock. */
+ * the key is written into it first. As large as the table's values. Untyped: a
+ * per-CPU map may not have a lock. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

@@ -137,9 +137,7 @@ func TestA2VacantEntryIsOfThePacketThatInsertedIt(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1})
 	flood(t, m, 1, time.Second)
 	finish(t, m, 2*time.Second)
-	vacant := bpf.WeirFlowEntry{State: uint32(bpf.WeirEntryStateENTRY_VACANT)}
-	vacant.Record.Key = m.Records[0].Key
-	if err := m.Map(bpf.WeirMapFlows).Put(vacant.Record.Key, &vacant); err != nil {
+	if err := m.HoldVacant(m.Records[0].Key); err != nil {
 		t.Fatal(err)
 	}
 	flood(t, m, 1, 3*time.Second)

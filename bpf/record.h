@@ -5,6 +5,7 @@
 #define WEIR_RECORD_H
 
 #include "config.h"
+#include "entry.h"
 #include "tcp.h"
 #include "types.h"
 #include "verifier.h"
@@ -21,12 +22,12 @@ static __always_inline int reached(__u64 now, __u64 since, __u64 timeout)
 	return (__s64)(now - since) >= (__s64)timeout;
 }
 
-static __always_inline __u64 record_last_ns(const struct flow_record *r)
+static __always_inline __u64 record_last_ns(const struct flow_core *r)
 {
 	return max_u64(r->dir[0].last_ns, r->dir[1].last_ns);
 }
 
-static __always_inline __u64 record_first_ns(const struct flow_record *r)
+static __always_inline __u64 record_first_ns(const struct flow_core *r)
 {
 	if (!r->dir[0].packets)
 		return r->dir[1].first_ns;
@@ -35,7 +36,7 @@ static __always_inline __u64 record_first_ns(const struct flow_record *r)
 	return r->dir[1].first_ns;
 }
 
-static __always_inline __u64 record_packets(const struct flow_record *r)
+static __always_inline __u64 record_packets(const struct flow_core *r)
 {
 	return r->dir[0].packets + r->dir[1].packets;
 }
@@ -43,13 +44,12 @@ static __always_inline __u64 record_packets(const struct flow_record *r)
 /* Why the record would have to be closed at now_ns even without a packet: idle, or
  * a TCP connection past its end and the grace after it. Where both are so, what
  * came first is the reason, whenever somebody looks. */
-static __always_inline __u8 record_over(const struct flow_record *r, __u64 now_ns)
+static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
 {
 	__u64 last_ns = record_last_ns(r);
 
-	if (cfg_tcp_grace_ns && r->tcp_end & TCP_END_REACHED &&
-	    reached(now_ns, r->ended_ns, cfg_tcp_grace_ns) &&
-	    reached(last_ns, r->ended_ns, cfg_tcp_grace_ns - cfg_idle_ns))
+	if (tcp_ended(r) && reached(now_ns, end_of(r)->ended_ns, cfg_tcp_grace_ns) &&
+	    reached(last_ns, end_of(r)->ended_ns, cfg_tcp_grace_ns - cfg_idle_ns))
 		return END_OF_FLOW;
 	return reached(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
 }
@@ -57,10 +57,10 @@ static __always_inline __u8 record_over(const struct flow_record *r, __u64 now_n
 /* Why the packet may not go into this record any more; END_NONE if it may. Idle
  * is tested before active, as the reference does. A connection past its end is
  * not split. */
-static __always_inline __u8 record_expired(const struct flow_record *r, const struct packet *p)
+static __always_inline __u8 record_expired(const struct flow_core *r, const struct packet *p)
 {
 	__u8 reason = record_over(r, p->time_ns);
-	__u8 ended = cfg_tcp_grace_ns && r->tcp_end & TCP_END_REACHED;
+	int ended = tcp_ended(r);
 
 	if (reason != END_NONE)
 		return reason;
@@ -70,28 +70,25 @@ static __always_inline __u8 record_expired(const struct flow_record *r, const st
 }
 
 /* Forgets what was counted, keeps whom it was counted for. */
-static __always_inline void record_clear(struct flow_record *r)
+static __always_inline void record_clear(struct flow_core *r)
 {
-	r->end_reason = END_NONE;
 	r->fragments = 0;
-	r->regressions = 0;
-	r->iat_us = 0;
-	r->iat_sq = 0;
-	r->iat_min_us = 0;
-	r->iat_max_us = 0;
 	__builtin_memset(r->dir, 0, sizeof(r->dir));
-	r->splt_direction = 0;
-	__builtin_memset(r->splt_size, 0, sizeof(r->splt_size));
-	__builtin_memset(r->splt_iat_us, 0, sizeof(r->splt_iat_us));
-	tcp_clear(&r->tcp[0]);
-	tcp_clear(&r->tcp[1]);
-	__builtin_memset(r->ip, 0, sizeof(r->ip));
+	if (cfg_at_statistics)
+		__builtin_memset(statistics_of(r), 0, sizeof(struct flow_statistics));
+	if (cfg_at_flags)
+		__builtin_memset(flags_of(r), 0, sizeof(struct flow_flags));
+	if (cfg_at_vectors)
+		__builtin_memset(vectors_of(r), 0, sizeof(struct flow_vectors));
+	if (cfg_at_tcp)
+		tcp_clear(tcp_of(r));
+	if (cfg_at_ip)
+		__builtin_memset(ip_of(r), 0, sizeof(struct flow_ip));
 }
 
 /* A new flow, whose direction is that of its first packet. The key is there
  * already, what is counted is zero. */
-static __always_inline void record_open(struct flow_record *r, const struct packet *p,
-					__u64 flow_id)
+static __always_inline void record_open(struct flow_core *r, const struct packet *p, __u64 flow_id)
 {
 	r->flow_id = flow_id;
 	r->part = 0;
@@ -102,22 +99,19 @@ static __always_inline void record_open(struct flow_record *r, const struct pack
 	__builtin_memcpy(r->outer_addr, p->outer_addr, sizeof(r->outer_addr));
 	r->outer_ip_version = p->outer_ip_version;
 	r->tunnel_key = p->tunnel_key;
-	r->tcp_end = 0;
-	r->handshake = 0;
-	r->syn_ack_direction = 0;
-	r->ended_ns = 0;
-	r->syn_ns = 0;
-	r->syn_ack_ns = 0;
-	r->ack_ns = 0;
-	__builtin_memset(r->tcp, 0, sizeof(r->tcp));
+	if (cfg_at_end)
+		__builtin_memset(end_of(r), 0, sizeof(struct flow_end));
+	if (cfg_at_tcp)
+		__builtin_memset(tcp_of(r), 0, sizeof(struct flow_tcp));
 }
 
-static __always_inline void sizes_update(struct flow_direction *d, __u32 size)
+/* first: of the direction. */
+static __always_inline void sizes_update(struct direction_statistics *d, __u32 size, int first)
 {
 	d->size_sq += (__u64)size * size;
 	if (size > d->size_max)
 		d->size_max = size;
-	if (d->packets == 1 || size < d->size_min)
+	if (first || size < d->size_min)
 		d->size_min = size;
 }
 
@@ -132,20 +126,59 @@ static __always_inline void gaps_update(__u64 *sum, __u64 *sq, __u32 *min, __u32
 		*min = gap;
 }
 
-static __always_inline void flags_update(struct flow_direction *d, __u8 flags)
+/* 0 for a packet older than its predecessor. */
+static __always_inline __u64 gap_since(__u64 last_us, __u64 now_us)
+{
+	return now_us > last_us ? now_us - last_us : 0;
+}
+
+static __always_inline void direction_statistics_update(struct direction_statistics *d,
+							const struct packet *p, __u64 now_us,
+							__u64 packets)
+{
+	if (packets)
+		gaps_update(&d->iat_us, &d->iat_sq, &d->iat_min_us, &d->iat_max_us,
+			    gap_since(d->last_us, now_us), packets == 1);
+	d->last_us = max_u64(d->last_us, now_us);
+	sizes_update(d, p->octets, !packets);
+}
+
+static __always_inline void flags_update(__u64 *counts, __u8 flags)
 {
 #pragma unroll
 	for (int i = 0; i < TCP_FLAG_COUNT; i++)
-		d->flags[i] += flags >> i & 1;
+		counts[i] += flags >> i & 1;
 }
 
-static __always_inline void splt_update(struct flow_record *r, __u64 number, __u32 size,
-					__u64 gap, __u32 direction)
+/* Before the packet is counted: there are number packets so far. */
+static __always_inline void statistics_update(struct flow_core *r, const struct packet *p,
+					      __u64 now_us, __u64 number, __u32 direction,
+					      int regression)
 {
+	struct flow_statistics *s = statistics_of(r);
+	struct flow_flags *f = flags_of(r);
+
+	if (number)
+		gaps_update(&s->iat_us, &s->iat_sq, &s->iat_min_us, &s->iat_max_us,
+			    gap_since(max_u64(s->dir[0].last_us, s->dir[1].last_us), now_us),
+			    number == 1);
+	s->regressions += regression;
+	direction_statistics_update(ONE_OF_TWO(s->dir, direction), p, now_us,
+				    ONE_OF_TWO(r->dir, direction)->packets);
+	if (p->tcp_flags)
+		flags_update(*ONE_OF_TWO(f->dir, direction), p->tcp_flags);
+}
+
+static __always_inline void vectors_update(struct flow_vectors *v, __u64 number, __u32 size,
+					   __u64 now_us, __u32 direction)
+{
+	__u64 gap = number ? gap_since(v->last_us, now_us) : 0;
+
 	if (number >= SPLT_MAX)
 		return;
-	AT_INDEX(number, SPLT_MAX, r->splt_size[at] = size; r->splt_iat_us[at] = gap);
-	r->splt_direction |= direction << number;
+	v->last_us = max_u64(v->last_us, now_us);
+	AT_INDEX(number, SPLT_MAX, v->packets[at].size = size; v->packets[at].iat_us = gap);
+	v->direction |= direction << number;
 }
 
 /* first: of the direction. */
@@ -161,52 +194,40 @@ static __always_inline void ip_update(struct ip_direction *d, const struct packe
 		d->tos_max = p->tos;
 }
 
-static __always_inline void direction_update(struct flow_direction *d, const struct packet *p,
-					     __u64 now_us)
+static __always_inline void count_update(struct direction_count *d, const struct packet *p)
 {
-	__u64 gap = now_us > d->last_us ? now_us - d->last_us : 0;
-
-	if (d->packets++) {
-		if (cfg_statistics)
-			gaps_update(&d->iat_us, &d->iat_sq, &d->iat_min_us, &d->iat_max_us, gap,
-				    d->packets == 2);
-		if (p->time_ns < d->first_ns)
-			d->first_ns = p->time_ns;
-	} else {
+	if (!d->packets++ || p->time_ns < d->first_ns)
 		d->first_ns = p->time_ns;
-	}
 	d->octets += p->octets;
 	d->last_ns = max_u64(d->last_ns, p->time_ns);
-	d->last_us = max_u64(d->last_us, now_us);
-	if (cfg_statistics) {
-		sizes_update(d, p->octets);
-		if (p->tcp_flags)
-			flags_update(d, p->tcp_flags);
-	}
+}
+
+/* The packet's time in microseconds, if a group needs it: without one there is nothing
+ * to divide. */
+static __always_inline __u64 record_us(const struct packet *p)
+{
+	return cfg_at_statistics || cfg_at_vectors ? p->time_ns / 1000 : 0;
 }
 
 /* Accounts the packet. Returns 1 if it is older than the flow's latest. */
-static __always_inline int record_update(struct flow_record *r, const struct packet *p,
-					 __u64 now_us)
+static __always_inline int record_update(struct flow_core *r, const struct packet *p, __u64 now_us)
 {
 	__u32 direction = (p->src_end ^ r->src_end) & 1;
 	__u64 number = record_packets(r);
-	__u64 last_us = max_u64(r->dir[0].last_us, r->dir[1].last_us);
-	__u64 gap = number && now_us > last_us ? now_us - last_us : 0;
 	int regression = p->time_ns < record_last_ns(r);
+	struct flow_ip *ip = ip_of(r);
 
-	if (cfg_statistics && number)
-		gaps_update(&r->iat_us, &r->iat_sq, &r->iat_min_us, &r->iat_max_us, gap,
-			    number == 1);
-	if (number < cfg_splt)
-		splt_update(r, number, p->octets, gap, direction);
-	r->fragments += p->fragment;
-	r->regressions += regression;
-	direction_update(ONE_OF_TWO(r->dir, direction), p, now_us);
-	if (cfg_ip_statistics)
-		ip_update(ONE_OF_TWO(r->ip, direction), p,
+	if (cfg_at_statistics)
+		statistics_update(r, p, now_us, number, direction, regression);
+	if (cfg_at_vectors && number < cfg_splt)
+		vectors_update(vectors_of(r), number, p->octets, now_us, direction);
+	if (p->fragment)
+		r->fragments++;
+	count_update(ONE_OF_TWO(r->dir, direction), p);
+	if (cfg_at_ip)
+		ip_update(ONE_OF_TWO(ip->dir, direction), p,
 			  ONE_OF_TWO(r->dir, direction)->packets == 1);
-	if ((cfg_tcp_statistics || cfg_tcp_grace_ns) && p->tcp_flags)
+	if (p->tcp_flags)
 		tcp_update(r, p, direction);
 	return regression;
 }

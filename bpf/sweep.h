@@ -16,7 +16,7 @@
  * quiet for just this fraction of the time. */
 #define PRESSURE_HALF_OPEN 8
 
-static __always_inline __u8 sweep_pressure_reason(const struct flow_record *r,
+static __always_inline __u8 sweep_pressure_reason(const struct flow_core *r,
 						  const struct sweep *s)
 {
 	__u64 quiet = s->pressure_ns;
@@ -26,7 +26,7 @@ static __always_inline __u8 sweep_pressure_reason(const struct flow_record *r,
 	return reached(s->now_ns, record_last_ns(r), quiet) ? END_LACK_OF_RESOURCES : END_NONE;
 }
 
-static __always_inline __u8 sweep_reason(const struct flow_record *r, const struct sweep *s)
+static __always_inline __u8 sweep_reason(const struct flow_core *r, const struct sweep *s)
 {
 	__u8 reason = record_over(r, s->now_ns);
 

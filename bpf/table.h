@@ -211,7 +211,7 @@ LOOP_BODY int table_try(const struct packet *p, struct ledger *l, struct sample_
 		return 0;
 	if (!e)
 		return -1;
-	result = entry_account(e, p, p->time_ns / 1000,
+	result = entry_account(e, p, record_us(p),
 			       e->state == ENTRY_OPEN ? 0 : next_flow_id(), inserted, l, t);
 	if (result == ACCOUNT_DONE)
 		return 1;

@@ -5,6 +5,7 @@
 #define WEIR_TCP_H
 
 #include "config.h"
+#include "entry.h"
 #include "types.h"
 #include "verifier.h"
 
@@ -110,68 +111,79 @@ static __always_inline void tcp_direction_update(struct tcp_direction *d, const 
 	d->hole_start = d->hole_end = d->next_seq;
 }
 
-static __always_inline void tcp_handshake(struct flow_record *r, const struct packet *p,
+static __always_inline void tcp_handshake(struct flow_tcp *t, const struct packet *p,
 					  __u32 direction)
 {
 	__u8 flags = p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST);
 
-	if (r->handshake & TCP_HANDSHAKE_ACK)
+	if (t->handshake & TCP_HANDSHAKE_ACK)
 		return;
-	if (flags == TCP_SYN && !(r->handshake & TCP_HANDSHAKE_SYN_ACK)) {
-		r->handshake |= TCP_HANDSHAKE_SYN;
-		r->syn_ns = p->time_ns;
+	if (flags == TCP_SYN && !(t->handshake & TCP_HANDSHAKE_SYN_ACK)) {
+		t->handshake |= TCP_HANDSHAKE_SYN;
+		t->syn_ns = p->time_ns;
 	} else if (flags == (TCP_SYN | TCP_ACK)) {
-		r->handshake |= TCP_HANDSHAKE_SYN_ACK;
-		r->syn_ack_ns = p->time_ns;
-		r->syn_ack_direction = direction;
-	} else if (flags == TCP_ACK && r->handshake & TCP_HANDSHAKE_SYN_ACK &&
-		   direction != r->syn_ack_direction) {
-		r->handshake |= TCP_HANDSHAKE_ACK;
-		r->ack_ns = p->time_ns;
+		t->handshake |= TCP_HANDSHAKE_SYN_ACK;
+		t->syn_ack_ns = p->time_ns;
+		t->syn_ack_direction = direction;
+	} else if (flags == TCP_ACK && t->handshake & TCP_HANDSHAKE_SYN_ACK &&
+		   direction != t->syn_ack_direction) {
+		t->handshake |= TCP_HANDSHAKE_ACK;
+		t->ack_ns = p->time_ns;
 	}
 }
 
-static __always_inline void tcp_end_update(struct flow_record *r, const struct packet *p,
+static __always_inline void tcp_end_update(struct flow_end *e, const struct packet *p,
 					   __u32 direction)
 {
 	const __u8 both = TCP_END_FIN_FORWARD | TCP_END_FIN_REVERSE;
 
-	if (r->tcp_end & TCP_END_REACHED)
+	if (e->tcp_end & TCP_END_REACHED)
 		return;
 	if (p->tcp_flags & TCP_FIN)
-		r->tcp_end |= TCP_END_FIN_FORWARD << direction;
-	if (p->tcp_flags & TCP_RST || r->tcp_end == both) {
-		r->tcp_end |= TCP_END_REACHED;
-		r->ended_ns = p->time_ns;
+		e->tcp_end |= TCP_END_FIN_FORWARD << direction;
+	if (p->tcp_flags & TCP_RST || e->tcp_end == both) {
+		e->tcp_end |= TCP_END_REACHED;
+		e->ended_ns = p->time_ns;
 	}
 }
 
 /* For a packet that has a TCP header. */
-static __always_inline void tcp_update(struct flow_record *r, const struct packet *p,
+static __always_inline void tcp_update(struct flow_core *r, const struct packet *p,
 				       __u32 direction)
 {
-	if (cfg_tcp_grace_ns)
-		tcp_end_update(r, p, direction);
-	if (!cfg_tcp_statistics)
+	struct flow_tcp *t = tcp_of(r);
+
+	if (cfg_at_end)
+		tcp_end_update(end_of(r), p, direction);
+	if (!cfg_at_tcp)
 		return;
-	tcp_handshake(r, p, direction);
-	tcp_direction_update(ONE_OF_TWO(r->tcp, direction), p);
+	tcp_handshake(t, p, direction);
+	tcp_direction_update(ONE_OF_TWO(t->dir, direction), p);
 }
 
 /* Counters go with the part of a flow that they are of; the rest is the flow's. */
-static __always_inline void tcp_clear(struct tcp_direction *d)
+static __always_inline void tcp_clear(struct flow_tcp *t)
 {
-	d->retransmitted = 0;
-	d->out_of_order = 0;
-	d->zero_window = 0;
+#pragma unroll
+	for (int i = 0; i < 2; i++) {
+		t->dir[i].retransmitted = 0;
+		t->dir[i].out_of_order = 0;
+		t->dir[i].zero_window = 0;
+	}
+}
+
+/* Whether the connection is known to have come to its end. */
+static __always_inline int tcp_ended(const struct flow_core *r)
+{
+	return cfg_at_end && end_of(r)->tcp_end & TCP_END_REACHED;
 }
 
 /* A SYN on a connection that has come to its end opens another, unless it is
  * older than the end. */
-static __always_inline int tcp_reopens(const struct flow_record *r, const struct packet *p)
+static __always_inline int tcp_reopens(const struct flow_core *r, const struct packet *p)
 {
-	return r->tcp_end & TCP_END_REACHED && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-	       (__s64)(p->time_ns - r->ended_ns) >= 0;
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
+	       (__s64)(p->time_ns - end_of(r)->ended_ns) >= 0;
 }
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Every structure that crosses the boundary between the kernel and Go. It is
  * defined here once; bpf2go derives the Go types from this object's BTF, and
- * the Go meter computes on those very types. No implicit padding: a record is
- * compared, and shipped, as bytes. */
+ * entry.h has those of a flow. No implicit padding: they are shipped as bytes. */
 #ifndef WEIR_TYPES_H
 #define WEIR_TYPES_H
 
@@ -140,26 +139,6 @@ struct packet {
 	__u32 tunnel_key;     /* of the outermost tunnel, whether the flow key has it or not */
 };
 
-/* One direction of a biflow (RFC 5103). Sizes are in the accounting mode.
- * Gaps are between floor(t/1000) of consecutive packets of the scope; a packet
- * older than its predecessor makes a gap of 0. No gap reaches the active timeout:
- * with one below 2^32 µs gaps fit 32 bits, and sums of their squares 64. */
-struct flow_direction {
-	__u64 packets;
-	__u64 octets;
-	__u64 first_ns; /* earliest and latest time; 0 without a packet */
-	__u64 last_ns;
-	__u64 last_us;  /* last_ns / 1000, kept to divide once a packet */
-	__u64 size_sq;  /* Σ size² */
-	__u64 iat_us;   /* Σ gap */
-	__u64 iat_sq;   /* Σ gap² */
-	__u32 size_min;
-	__u32 size_max;
-	__u32 iat_min_us; /* of packets-1 gaps; 0 before the second packet */
-	__u32 iat_max_us;
-	__u64 flags[TCP_FLAG_COUNT]; /* packets that had bit i of the flag byte */
-};
-
 /* What the TCP headers of one direction say. Of the sequence numbers the highest
  * is kept, and the latest hole below it: what falls into the hole had not been
  * seen before. All of it but the counters outlives an active split. */
@@ -205,54 +184,11 @@ enum tcp_end {
 	TCP_END_REACHED = 4, /* both, or RST: ended_ns says when */
 };
 
-/* A flow record. The statistics are maintained only when asked for and are
- * zero otherwise; first-N vectors up to the configured N. */
-struct flow_record {
-	struct flow_key key;
-	__u64 flow_id; /* unique in one run of the meter; kept over active splits */
-	__u32 part;    /* 0, and one more with each active split */
-	__u8 src_end;  /* which end of the key is the source */
-	__u8 end_reason; /* enum flow_end_reason; set when the record is closed */
-	__u8 icmp_type; /* of the first packet */
-	__u8 icmp_code;
-	__u64 fragments; /* later fragments among the packets */
-	__u64 regressions; /* packets older than the flow's latest */
-	__u64 iat_us;    /* bidirectional gaps, as in flow_direction */
-	__u64 iat_sq;
-	__u32 iat_min_us;
-	__u32 iat_max_us;
-	struct flow_direction dir[2]; /* enum flow_direction_id */
-	__u8 mac[2][6];               /* source, destination of the first packet */
-	__u32 splt_direction;         /* bit i: packet i was reverse */
-	__u32 splt_size[SPLT_MAX];
-	__u32 splt_iat_us[SPLT_MAX]; /* gap before packet i; 0 for the first */
-	__u8 outer_addr[2][16]; /* source, destination of the outermost tunnel */
-	__u8 outer_ip_version;  /* 0 without one; all of it of the first packet */
-	__u8 tcp_end;           /* enum tcp_end */
-	__u8 handshake;         /* enum tcp_handshake; for the TCP statistics */
-	__u8 syn_ack_direction; /* enum flow_direction_id */
-	__u32 tunnel_key; /* of the first packet, whether the flow key has it or not */
-	__u64 ended_ns; /* when TCP_END_REACHED was */
-	/* TCP statistics: the last SYN before the first SYN-ACK, the last SYN-ACK
-	 * before the ACK that answers it, that ACK; where handshake says so. */
-	__u64 syn_ns;
-	__u64 syn_ack_ns;
-	__u64 ack_ns;
-	struct tcp_direction tcp[2]; /* enum flow_direction_id */
-	struct ip_direction ip[2];   /* IP statistics */
-};
-
 /* Kinds of record in the ring buffer. */
 enum event_kind {
 	EVENT_RECORD = 1, /* a closed flow record */
 	EVENT_PACKET = 2, /* one packet that found no place in the table */
 	EVENT_SAMPLE = 3, /* the first octets of a packet, for classification */
-};
-
-struct record_event {
-	__u32 kind;
-	__u32 pad;
-	struct flow_record record;
 };
 
 struct packet_event {

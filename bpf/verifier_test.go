@@ -54,12 +54,10 @@ var (
 // everythingOn sets every knob that makes the verifier walk more paths.
 func everythingOn(t *testing.T, spec *ebpf.CollectionSpec, linkType uint32) {
 	t.Helper()
+	if err := bpf.SetGroups(spec, bpf.Groups{TCPEnd: true, IPStatistics: true, TCPStatistics: true, Statistics: true, SPLT: bpf.SPLTMax}); err != nil {
+		t.Fatal(err)
+	}
 	for name, value := range map[string]any{
-		"cfg_statistics":     uint8(1),
-		"cfg_tcp_statistics": uint8(1),
-		"cfg_ip_statistics":  uint8(1),
-		"cfg_tcp_grace_ns":   uint64(1),
-		"cfg_splt":           uint8(bpf.SPLTMax),
 		"cfg_samples":        uint8(20),
 		"cfg_filter":         uint8(1),
 		"cfg_metadata_clock": uint8(1),

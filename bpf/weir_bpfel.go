@@ -86,21 +86,26 @@ const (
 	WeirEventKindEVENT_SAMPLE WeirEventKind = 3
 )
 
-type WeirFlowDirection struct {
-	_        structs.HostLayout
-	Packets  uint64
-	Octets   uint64
-	FirstNs  uint64
-	LastNs   uint64
-	LastUs   uint64
-	SizeSq   uint64
-	IatUs    uint64
-	IatSq    uint64
-	SizeMin  uint32
-	SizeMax  uint32
-	IatMinUs uint32
-	IatMaxUs uint32
-	Flags    [8]uint64
+type WeirFlowCore struct {
+	_              structs.HostLayout
+	Key            WeirFlowKey
+	Part           uint32
+	SrcEnd         uint8
+	IcmpType       uint8
+	IcmpCode       uint8
+	OuterIpVersion uint8
+	Dir            [2]struct {
+		_       structs.HostLayout
+		Packets uint64
+		Octets  uint64
+		FirstNs uint64
+		LastNs  uint64
+	}
+	FlowId    uint64
+	Fragments uint64
+	Mac       [2][6]uint8
+	TunnelKey uint32
+	OuterAddr [2][16]uint8
 }
 
 type WeirFlowDirectionId uint32
@@ -109,6 +114,13 @@ const (
 	WeirFlowDirectionIdDIR_FORWARD WeirFlowDirectionId = 0
 	WeirFlowDirectionIdDIR_REVERSE WeirFlowDirectionId = 1
 )
+
+type WeirFlowEnd struct {
+	_       structs.HostLayout
+	EndedNs uint64
+	TcpEnd  uint8
+	Pad     [7]uint8
+}
 
 type WeirFlowEndReason uint32
 
@@ -127,13 +139,21 @@ type WeirFlowEntry struct {
 		_   structs.HostLayout
 		Val uint32
 	}
+	State   uint8
 	Samples uint8
 	DpiDone uint8
 	Bare    uint8
-	Pad     uint8
-	Record  WeirFlowRecord
-	Pad2    uint32
-	State   uint32
+	Record  WeirFlowCore
+}
+
+type WeirFlowFlags struct {
+	_   structs.HostLayout
+	Dir [2][8]uint64
+}
+
+type WeirFlowIp struct {
+	_   structs.HostLayout
+	Dir [2]WeirIpDirection
 }
 
 type WeirFlowKey struct {
@@ -149,38 +169,58 @@ type WeirFlowKey struct {
 	Point       uint8
 }
 
-type WeirFlowRecord struct {
+type WeirFlowStatistics struct {
+	_           structs.HostLayout
+	Regressions uint64
+	IatUs       uint64
+	IatSq       uint64
+	IatMinUs    uint32
+	IatMaxUs    uint32
+	Dir         [2]struct {
+		_        structs.HostLayout
+		LastUs   uint64
+		SizeSq   uint64
+		IatUs    uint64
+		IatSq    uint64
+		SizeMin  uint32
+		SizeMax  uint32
+		IatMinUs uint32
+		IatMaxUs uint32
+	}
+}
+
+type WeirFlowTcp struct {
 	_               structs.HostLayout
-	Key             WeirFlowKey
-	FlowId          uint64
-	Part            uint32
-	SrcEnd          uint8
-	EndReason       uint8
-	IcmpType        uint8
-	IcmpCode        uint8
-	Fragments       uint64
-	Regressions     uint64
-	IatUs           uint64
-	IatSq           uint64
-	IatMinUs        uint32
-	IatMaxUs        uint32
-	Dir             [2]WeirFlowDirection
-	Mac             [2][6]uint8
-	SpltDirection   uint32
-	SpltSize        [20]uint32
-	SpltIatUs       [20]uint32
-	OuterAddr       [2][16]uint8
-	OuterIpVersion  uint8
-	TcpEnd          uint8
-	Handshake       uint8
-	SynAckDirection uint8
-	TunnelKey       uint32
-	EndedNs         uint64
 	SynNs           uint64
 	SynAckNs        uint64
 	AckNs           uint64
-	Tcp             [2]WeirTcpDirection
-	Ip              [2]WeirIpDirection
+	Handshake       uint8
+	SynAckDirection uint8
+	Pad             [6]uint8
+	Dir             [2]WeirTcpDirection
+}
+
+type WeirFlowVectors struct {
+	_         structs.HostLayout
+	LastUs    uint64
+	Direction uint32
+	Pad       uint32
+	Packets   [20]struct {
+		_     structs.HostLayout
+		Size  uint32
+		IatUs uint32
+	}
+}
+
+type WeirFlowWhole struct {
+	_          structs.HostLayout
+	Core       WeirFlowCore
+	End        WeirFlowEnd
+	Ip         WeirFlowIp
+	Tcp        WeirFlowTcp
+	Statistics WeirFlowStatistics
+	Flags      WeirFlowFlags
+	Vectors    WeirFlowVectors
 }
 
 type WeirIpDirection struct {
@@ -261,10 +301,11 @@ type WeirPacketEvent struct {
 }
 
 type WeirRecordEvent struct {
-	_      structs.HostLayout
-	Kind   uint32
-	Pad    uint32
-	Record WeirFlowRecord
+	_         structs.HostLayout
+	Kind      uint32
+	EndReason uint8
+	Pad       [3]uint8
+	Record    WeirFlowCore
 }
 
 type WeirSampleEvent struct {
@@ -392,21 +433,25 @@ const (
 	WeirProgWeirXdpIn              = "weir_xdp_in"
 	WeirVarCfgAccounting           = "cfg_accounting"
 	WeirVarCfgActiveNs             = "cfg_active_ns"
+	WeirVarCfgAtEnd                = "cfg_at_end"
+	WeirVarCfgAtFlags              = "cfg_at_flags"
+	WeirVarCfgAtIp                 = "cfg_at_ip"
+	WeirVarCfgAtStatistics         = "cfg_at_statistics"
+	WeirVarCfgAtTcp                = "cfg_at_tcp"
+	WeirVarCfgAtVectors            = "cfg_at_vectors"
 	WeirVarCfgDecodeTunnels        = "cfg_decode_tunnels"
 	WeirVarCfgFilter               = "cfg_filter"
 	WeirVarCfgIdleNs               = "cfg_idle_ns"
-	WeirVarCfgIpStatistics         = "cfg_ip_statistics"
 	WeirVarCfgLinkType             = "cfg_link_type"
 	WeirVarCfgMetadataClock        = "cfg_metadata_clock"
 	WeirVarCfgPoint                = "cfg_point"
+	WeirVarCfgRecordOctets         = "cfg_record_octets"
 	WeirVarCfgSampleOctets         = "cfg_sample_octets"
 	WeirVarCfgSamples              = "cfg_samples"
 	WeirVarCfgSplt                 = "cfg_splt"
-	WeirVarCfgStatistics           = "cfg_statistics"
 	WeirVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirVarCfgSweepPiece           = "cfg_sweep_piece"
 	WeirVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
-	WeirVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirVarExportedAccounting      = "exported_accounting"
 	WeirVarExportedDecodeStatus    = "exported_decode_status"
 	WeirVarExportedDpiDone         = "exported_dpi_done"
@@ -414,6 +459,7 @@ const (
 	WeirVarExportedEventKind       = "exported_event_kind"
 	WeirVarExportedFlowDirectionId = "exported_flow_direction_id"
 	WeirVarExportedFlowEndReason   = "exported_flow_end_reason"
+	WeirVarExportedFlowWhole       = "exported_flow_whole"
 	WeirVarExportedLinkType        = "exported_link_type"
 	WeirVarExportedPacket          = "exported_packet"
 	WeirVarExportedPacketEvent     = "exported_packet_event"
@@ -496,21 +542,25 @@ type WeirMapSpecs struct {
 type WeirVariableSpecs struct {
 	CfgAccounting           *ebpf.VariableSpec `ebpf:"cfg_accounting"`
 	CfgActiveNs             *ebpf.VariableSpec `ebpf:"cfg_active_ns"`
+	CfgAtEnd                *ebpf.VariableSpec `ebpf:"cfg_at_end"`
+	CfgAtFlags              *ebpf.VariableSpec `ebpf:"cfg_at_flags"`
+	CfgAtIp                 *ebpf.VariableSpec `ebpf:"cfg_at_ip"`
+	CfgAtStatistics         *ebpf.VariableSpec `ebpf:"cfg_at_statistics"`
+	CfgAtTcp                *ebpf.VariableSpec `ebpf:"cfg_at_tcp"`
+	CfgAtVectors            *ebpf.VariableSpec `ebpf:"cfg_at_vectors"`
 	CfgDecodeTunnels        *ebpf.VariableSpec `ebpf:"cfg_decode_tunnels"`
 	CfgFilter               *ebpf.VariableSpec `ebpf:"cfg_filter"`
 	CfgIdleNs               *ebpf.VariableSpec `ebpf:"cfg_idle_ns"`
-	CfgIpStatistics         *ebpf.VariableSpec `ebpf:"cfg_ip_statistics"`
 	CfgLinkType             *ebpf.VariableSpec `ebpf:"cfg_link_type"`
 	CfgMetadataClock        *ebpf.VariableSpec `ebpf:"cfg_metadata_clock"`
 	CfgPoint                *ebpf.VariableSpec `ebpf:"cfg_point"`
+	CfgRecordOctets         *ebpf.VariableSpec `ebpf:"cfg_record_octets"`
 	CfgSampleOctets         *ebpf.VariableSpec `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
-	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.VariableSpec `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
-	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.VariableSpec `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.VariableSpec `ebpf:"exported_dpi_done"`
@@ -518,6 +568,7 @@ type WeirVariableSpecs struct {
 	ExportedEventKind       *ebpf.VariableSpec `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.VariableSpec `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.VariableSpec `ebpf:"exported_flow_end_reason"`
+	ExportedFlowWhole       *ebpf.VariableSpec `ebpf:"exported_flow_whole"`
 	ExportedLinkType        *ebpf.VariableSpec `ebpf:"exported_link_type"`
 	ExportedPacket          *ebpf.VariableSpec `ebpf:"exported_packet"`
 	ExportedPacketEvent     *ebpf.VariableSpec `ebpf:"exported_packet_event"`
@@ -578,21 +629,25 @@ func (m *WeirMaps) Close() error {
 type WeirVariables struct {
 	CfgAccounting           *ebpf.Variable `ebpf:"cfg_accounting"`
 	CfgActiveNs             *ebpf.Variable `ebpf:"cfg_active_ns"`
+	CfgAtEnd                *ebpf.Variable `ebpf:"cfg_at_end"`
+	CfgAtFlags              *ebpf.Variable `ebpf:"cfg_at_flags"`
+	CfgAtIp                 *ebpf.Variable `ebpf:"cfg_at_ip"`
+	CfgAtStatistics         *ebpf.Variable `ebpf:"cfg_at_statistics"`
+	CfgAtTcp                *ebpf.Variable `ebpf:"cfg_at_tcp"`
+	CfgAtVectors            *ebpf.Variable `ebpf:"cfg_at_vectors"`
 	CfgDecodeTunnels        *ebpf.Variable `ebpf:"cfg_decode_tunnels"`
 	CfgFilter               *ebpf.Variable `ebpf:"cfg_filter"`
 	CfgIdleNs               *ebpf.Variable `ebpf:"cfg_idle_ns"`
-	CfgIpStatistics         *ebpf.Variable `ebpf:"cfg_ip_statistics"`
 	CfgLinkType             *ebpf.Variable `ebpf:"cfg_link_type"`
 	CfgMetadataClock        *ebpf.Variable `ebpf:"cfg_metadata_clock"`
 	CfgPoint                *ebpf.Variable `ebpf:"cfg_point"`
+	CfgRecordOctets         *ebpf.Variable `ebpf:"cfg_record_octets"`
 	CfgSampleOctets         *ebpf.Variable `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
-	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.Variable `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
-	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.Variable `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.Variable `ebpf:"exported_dpi_done"`
@@ -600,6 +655,7 @@ type WeirVariables struct {
 	ExportedEventKind       *ebpf.Variable `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.Variable `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.Variable `ebpf:"exported_flow_end_reason"`
+	ExportedFlowWhole       *ebpf.Variable `ebpf:"exported_flow_whole"`
 	ExportedLinkType        *ebpf.Variable `ebpf:"exported_link_type"`
 	ExportedPacket          *ebpf.Variable `ebpf:"exported_packet"`
 	ExportedPacketEvent     *ebpf.Variable `ebpf:"exported_packet_event"`

@@ -36,79 +36,31 @@ type WeirCopiedFlowEntry struct {
 		_   structs.HostLayout
 		Val uint32
 	}
+	State   uint8
 	Samples uint8
 	DpiDone uint8
 	Bare    uint8
-	Pad     uint8
 	Record  struct {
-		_           structs.HostLayout
-		Key         WeirCopiedFlowKey
-		FlowId      uint64
-		Part        uint32
-		SrcEnd      uint8
-		EndReason   uint8
-		IcmpType    uint8
-		IcmpCode    uint8
-		Fragments   uint64
-		Regressions uint64
-		IatUs       uint64
-		IatSq       uint64
-		IatMinUs    uint32
-		IatMaxUs    uint32
-		Dir         [2]struct {
-			_        structs.HostLayout
-			Packets  uint64
-			Octets   uint64
-			FirstNs  uint64
-			LastNs   uint64
-			LastUs   uint64
-			SizeSq   uint64
-			IatUs    uint64
-			IatSq    uint64
-			SizeMin  uint32
-			SizeMax  uint32
-			IatMinUs uint32
-			IatMaxUs uint32
-			Flags    [8]uint64
+		_              structs.HostLayout
+		Key            WeirCopiedFlowKey
+		Part           uint32
+		SrcEnd         uint8
+		IcmpType       uint8
+		IcmpCode       uint8
+		OuterIpVersion uint8
+		Dir            [2]struct {
+			_       structs.HostLayout
+			Packets uint64
+			Octets  uint64
+			FirstNs uint64
+			LastNs  uint64
 		}
-		Mac             [2][6]uint8
-		SpltDirection   uint32
-		SpltSize        [20]uint32
-		SpltIatUs       [20]uint32
-		OuterAddr       [2][16]uint8
-		OuterIpVersion  uint8
-		TcpEnd          uint8
-		Handshake       uint8
-		SynAckDirection uint8
-		TunnelKey       uint32
-		EndedNs         uint64
-		SynNs           uint64
-		SynAckNs        uint64
-		AckNs           uint64
-		Tcp             [2]struct {
-			_             structs.HostLayout
-			Retransmitted uint64
-			OutOfOrder    uint64
-			ZeroWindow    uint64
-			NextSeq       uint32
-			HoleStart     uint32
-			HoleEnd       uint32
-			SynSeq        uint32
-			InitialWindow uint16
-			Mss           uint16
-			Known         uint8
-			Pad           [3]uint8
-		}
-		Ip [2]struct {
-			_      structs.HostLayout
-			TtlMin uint8
-			TtlMax uint8
-			TosMin uint8
-			TosMax uint8
-		}
+		FlowId    uint64
+		Fragments uint64
+		Mac       [2][6]uint8
+		TunnelKey uint32
+		OuterAddr [2][16]uint8
 	}
-	Pad2  uint32
-	State uint32
 }
 
 type WeirCopiedFlowKey struct {
@@ -250,21 +202,25 @@ const (
 	WeirCopiedProgWeirXdpIn              = "weir_xdp_in"
 	WeirCopiedVarCfgAccounting           = "cfg_accounting"
 	WeirCopiedVarCfgActiveNs             = "cfg_active_ns"
+	WeirCopiedVarCfgAtEnd                = "cfg_at_end"
+	WeirCopiedVarCfgAtFlags              = "cfg_at_flags"
+	WeirCopiedVarCfgAtIp                 = "cfg_at_ip"
+	WeirCopiedVarCfgAtStatistics         = "cfg_at_statistics"
+	WeirCopiedVarCfgAtTcp                = "cfg_at_tcp"
+	WeirCopiedVarCfgAtVectors            = "cfg_at_vectors"
 	WeirCopiedVarCfgDecodeTunnels        = "cfg_decode_tunnels"
 	WeirCopiedVarCfgFilter               = "cfg_filter"
 	WeirCopiedVarCfgIdleNs               = "cfg_idle_ns"
-	WeirCopiedVarCfgIpStatistics         = "cfg_ip_statistics"
 	WeirCopiedVarCfgLinkType             = "cfg_link_type"
 	WeirCopiedVarCfgMetadataClock        = "cfg_metadata_clock"
 	WeirCopiedVarCfgPoint                = "cfg_point"
+	WeirCopiedVarCfgRecordOctets         = "cfg_record_octets"
 	WeirCopiedVarCfgSampleOctets         = "cfg_sample_octets"
 	WeirCopiedVarCfgSamples              = "cfg_samples"
 	WeirCopiedVarCfgSplt                 = "cfg_splt"
-	WeirCopiedVarCfgStatistics           = "cfg_statistics"
 	WeirCopiedVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirCopiedVarCfgSweepPiece           = "cfg_sweep_piece"
 	WeirCopiedVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
-	WeirCopiedVarCfgTcpStatistics        = "cfg_tcp_statistics"
 	WeirCopiedVarExportedAccounting      = "exported_accounting"
 	WeirCopiedVarExportedDecodeStatus    = "exported_decode_status"
 	WeirCopiedVarExportedDpiDone         = "exported_dpi_done"
@@ -272,6 +228,7 @@ const (
 	WeirCopiedVarExportedEventKind       = "exported_event_kind"
 	WeirCopiedVarExportedFlowDirectionId = "exported_flow_direction_id"
 	WeirCopiedVarExportedFlowEndReason   = "exported_flow_end_reason"
+	WeirCopiedVarExportedFlowWhole       = "exported_flow_whole"
 	WeirCopiedVarExportedLinkType        = "exported_link_type"
 	WeirCopiedVarExportedPacket          = "exported_packet"
 	WeirCopiedVarExportedPacketEvent     = "exported_packet_event"
@@ -354,21 +311,25 @@ type WeirCopiedMapSpecs struct {
 type WeirCopiedVariableSpecs struct {
 	CfgAccounting           *ebpf.VariableSpec `ebpf:"cfg_accounting"`
 	CfgActiveNs             *ebpf.VariableSpec `ebpf:"cfg_active_ns"`
+	CfgAtEnd                *ebpf.VariableSpec `ebpf:"cfg_at_end"`
+	CfgAtFlags              *ebpf.VariableSpec `ebpf:"cfg_at_flags"`
+	CfgAtIp                 *ebpf.VariableSpec `ebpf:"cfg_at_ip"`
+	CfgAtStatistics         *ebpf.VariableSpec `ebpf:"cfg_at_statistics"`
+	CfgAtTcp                *ebpf.VariableSpec `ebpf:"cfg_at_tcp"`
+	CfgAtVectors            *ebpf.VariableSpec `ebpf:"cfg_at_vectors"`
 	CfgDecodeTunnels        *ebpf.VariableSpec `ebpf:"cfg_decode_tunnels"`
 	CfgFilter               *ebpf.VariableSpec `ebpf:"cfg_filter"`
 	CfgIdleNs               *ebpf.VariableSpec `ebpf:"cfg_idle_ns"`
-	CfgIpStatistics         *ebpf.VariableSpec `ebpf:"cfg_ip_statistics"`
 	CfgLinkType             *ebpf.VariableSpec `ebpf:"cfg_link_type"`
 	CfgMetadataClock        *ebpf.VariableSpec `ebpf:"cfg_metadata_clock"`
 	CfgPoint                *ebpf.VariableSpec `ebpf:"cfg_point"`
+	CfgRecordOctets         *ebpf.VariableSpec `ebpf:"cfg_record_octets"`
 	CfgSampleOctets         *ebpf.VariableSpec `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
-	CfgStatistics           *ebpf.VariableSpec `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.VariableSpec `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
-	CfgTcpStatistics        *ebpf.VariableSpec `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.VariableSpec `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.VariableSpec `ebpf:"exported_dpi_done"`
@@ -376,6 +337,7 @@ type WeirCopiedVariableSpecs struct {
 	ExportedEventKind       *ebpf.VariableSpec `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.VariableSpec `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.VariableSpec `ebpf:"exported_flow_end_reason"`
+	ExportedFlowWhole       *ebpf.VariableSpec `ebpf:"exported_flow_whole"`
 	ExportedLinkType        *ebpf.VariableSpec `ebpf:"exported_link_type"`
 	ExportedPacket          *ebpf.VariableSpec `ebpf:"exported_packet"`
 	ExportedPacketEvent     *ebpf.VariableSpec `ebpf:"exported_packet_event"`
@@ -438,21 +400,25 @@ func (m *WeirCopiedMaps) Close() error {
 type WeirCopiedVariables struct {
 	CfgAccounting           *ebpf.Variable `ebpf:"cfg_accounting"`
 	CfgActiveNs             *ebpf.Variable `ebpf:"cfg_active_ns"`
+	CfgAtEnd                *ebpf.Variable `ebpf:"cfg_at_end"`
+	CfgAtFlags              *ebpf.Variable `ebpf:"cfg_at_flags"`
+	CfgAtIp                 *ebpf.Variable `ebpf:"cfg_at_ip"`
+	CfgAtStatistics         *ebpf.Variable `ebpf:"cfg_at_statistics"`
+	CfgAtTcp                *ebpf.Variable `ebpf:"cfg_at_tcp"`
+	CfgAtVectors            *ebpf.Variable `ebpf:"cfg_at_vectors"`
 	CfgDecodeTunnels        *ebpf.Variable `ebpf:"cfg_decode_tunnels"`
 	CfgFilter               *ebpf.Variable `ebpf:"cfg_filter"`
 	CfgIdleNs               *ebpf.Variable `ebpf:"cfg_idle_ns"`
-	CfgIpStatistics         *ebpf.Variable `ebpf:"cfg_ip_statistics"`
 	CfgLinkType             *ebpf.Variable `ebpf:"cfg_link_type"`
 	CfgMetadataClock        *ebpf.Variable `ebpf:"cfg_metadata_clock"`
 	CfgPoint                *ebpf.Variable `ebpf:"cfg_point"`
+	CfgRecordOctets         *ebpf.Variable `ebpf:"cfg_record_octets"`
 	CfgSampleOctets         *ebpf.Variable `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
-	CfgStatistics           *ebpf.Variable `ebpf:"cfg_statistics"`
 	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.Variable `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
-	CfgTcpStatistics        *ebpf.Variable `ebpf:"cfg_tcp_statistics"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
 	ExportedDecodeStatus    *ebpf.Variable `ebpf:"exported_decode_status"`
 	ExportedDpiDone         *ebpf.Variable `ebpf:"exported_dpi_done"`
@@ -460,6 +426,7 @@ type WeirCopiedVariables struct {
 	ExportedEventKind       *ebpf.Variable `ebpf:"exported_event_kind"`
 	ExportedFlowDirectionId *ebpf.Variable `ebpf:"exported_flow_direction_id"`
 	ExportedFlowEndReason   *ebpf.Variable `ebpf:"exported_flow_end_reason"`
+	ExportedFlowWhole       *ebpf.Variable `ebpf:"exported_flow_whole"`
 	ExportedLinkType        *ebpf.Variable `ebpf:"exported_link_type"`
 	ExportedPacket          *ebpf.Variable `ebpf:"exported_packet"`
 	ExportedPacketEvent     *ebpf.Variable `ebpf:"exported_packet_event"`

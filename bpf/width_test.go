@@ -23,7 +23,7 @@ func TestA10CountersDoNotWrap(t *testing.T) {
 	const packets, octets = 1 << 33, 1 << 40
 	f := udp(t, 1, 2, 1000, 2, 30)
 	send(t, m, f, time.Second)
-	preset(t, m.Map(bpf.WeirMapFlows), func(r *bpf.Record) {
+	preset(t, m.Map(bpf.WeirMapFlows), func(r *bpf.WeirFlowCore) {
 		r.Dir[0].Packets, r.Dir[0].Octets = packets-1, octets-uint64(len(f))
 	})
 	send(t, m, f, 2*time.Second)
@@ -35,9 +35,8 @@ func TestA10CountersDoNotWrap(t *testing.T) {
 }
 
 // preset changes the record of the table's only entry.
-func preset(t *testing.T, flows *ebpf.Map, change func(*bpf.Record)) {
+func preset(t *testing.T, flows *ebpf.Map, change func(*bpf.WeirFlowCore)) {
 	t.Helper()
-	const record = 8 // in struct flow_entry, behind the lock and four octets
 	var key bpf.Key
 	entry := make([]byte, flows.ValueSize())
 	if err := flows.NextKey(nil, &key); err != nil {
@@ -46,7 +45,7 @@ func preset(t *testing.T, flows *ebpf.Map, change func(*bpf.Record)) {
 	if err := flows.Lookup(key, entry); err != nil {
 		t.Fatal(err)
 	}
-	r := (*bpf.Record)(unsafe.Pointer(&entry[record]))
+	r := &(*bpf.WeirFlowEntry)(unsafe.Pointer(&entry[0])).Record
 	if r.Key != key || r.Dir[0].Packets != 1 {
 		t.Fatalf("the entry does not hold the record where it is looked for: %x", entry)
 	}

@@ -1,6 +1,7 @@
 // Package bpf holds the metering programs as a loadable object, and the types
 // that cross the boundary between them and Go. The types are generated from the
-// object's BTF, so that there is one definition of each, in types.h.
+// object's BTF, so that there is one definition of each, in types.h and entry.h; a Record
+// is what Go makes of a flow in parts.
 package bpf
 
 import (
@@ -14,16 +15,13 @@ import (
 type (
 	Key          = WeirFlowKey
 	Packet       = WeirPacket
-	Direction    = WeirFlowDirection
 	TCPDirection = WeirTcpDirection
 	IPDirection  = WeirIpDirection
-	Record       = WeirFlowRecord
 	LedgerCount  = WeirLedger
 	Sweep        = WeirSweep
 	SweepWalk    = WeirSweepWalk
 	DPIDone      = WeirDpiDone
 	Progress     = WeirConsumerProgress
-	RecordEvent  = WeirRecordEvent
 	PacketEvent  = WeirPacketEvent
 	SampleEvent  = WeirSampleEvent
 	Status       = WeirDecodeStatus

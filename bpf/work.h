@@ -23,8 +23,8 @@ static __always_inline int work_decode_inline(void *ctx, int is_xdp, struct fram
 		.link_type = cfg_link_type,
 		.accounting = cfg_accounting,
 		.decode_tunnels = cfg_decode_tunnels,
-		.tcp_statistics = cfg_tcp_statistics,
-		.ip_statistics = cfg_ip_statistics,
+		.tcp_statistics = !!cfg_at_tcp,
+		.ip_statistics = !!cfg_at_ip,
 		.point = cfg_point,
 	};
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -148,9 +147,8 @@ func (o *Options) programs(p *port, first bool) map[string]bool {
 
 func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf.LinkType) error {
 	c := &o.Config
-	var grace time.Duration
-	if c.TCPEnd {
-		grace = bpf.TCPGrace
+	if err := bpf.SetGroups(spec, c.Groups()); err != nil {
+		return err
 	}
 	for name, value := range map[string]any{
 		bpf.WeirVarCfgIdleNs:        uint64(c.IdleTimeout),
@@ -158,13 +156,8 @@ func setConstants(spec *ebpf.CollectionSpec, o *Options, point int, linkType bpf
 		bpf.WeirVarCfgLinkType:      uint32(linkType),
 		bpf.WeirVarCfgSampleOctets:  uint32(c.SampleOctets),
 		bpf.WeirVarCfgSamples:       uint8(c.Samples),
-		bpf.WeirVarCfgSplt:          uint8(c.SPLT),
 		bpf.WeirVarCfgAccounting:    uint8(c.Accounting),
 		bpf.WeirVarCfgPoint:         uint8(point),
-		bpf.WeirVarCfgStatistics:    c.Statistics,
-		bpf.WeirVarCfgTcpStatistics: c.TCPStatistics,
-		bpf.WeirVarCfgIpStatistics:  c.IPStatistics,
-		bpf.WeirVarCfgTcpGraceNs:    uint64(grace),
 		bpf.WeirVarCfgDecodeTunnels: c.DecodeTunnels,
 		bpf.WeirVarCfgFilter:        o.Filter != nil,
 	} {

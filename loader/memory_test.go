@@ -4,6 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/weirflow/weir/bpf"
 )
 
 func TestMemoryLimitIsWhatTheKernelWouldNotGiveUp(t *testing.T) {
@@ -32,5 +36,38 @@ func TestMemoryLimitIsWhatTheKernelWouldNotGiveUp(t *testing.T) {
 		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
+	}
+}
+
+// What is reckoned before a table is made is the kernel's own figure of it, for every
+// set of groups. Linux before 6.4 leaves out what it adds to each entry.
+func TestMemoryOfATableIsReckonedAsTheKernelDoes(t *testing.T) {
+	const flows = 50_000
+	for set := range 1 << 5 {
+		spec, err := bpf.LoadWeir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := bpf.Groups{TCPEnd: set&1 != 0, IPStatistics: set&2 != 0, TCPStatistics: set&4 != 0, Statistics: set&8 != 0, SPLT: set >> 4 * bpf.SPLTMax}
+		if err := bpf.SetGroups(spec, g); err != nil {
+			t.Fatal(err)
+		}
+		table := spec.Maps[bpf.WeirMapFlows]
+		table.MaxEntries = flows
+		m, err := ebpf.NewMap(table)
+		if err != nil {
+			t.Fatalf("%v (this test needs CAP_BPF: run as root)", err)
+		}
+		info, err := m.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = m.Close()
+		told, _ := info.Memlock()
+		reckoned := tableOctets(table, flows)
+		if told > reckoned+reckoned/100 || told < reckoned-reckoned/4 {
+			t.Errorf("groups %05b: the kernel tells of %d octets, reckoned are %d", set, told, reckoned)
+		}
+		t.Logf("groups %05b: %d octets an entry, %d a flow", set, table.ValueSize, told/flows)
 	}
 }

@@ -74,7 +74,11 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// maxFlowsMax is 14 GB of flow table.
+func (c *Config) groups() bpf.Groups {
+	return bpf.Groups{TCPEnd: c.TCPEnd, IPStatistics: c.IPStatistics, TCPStatistics: c.TCPStatistics, Statistics: c.Statistics, SPLT: c.SPLT}
+}
+
+// maxFlowsMax is 5 GB of flow table, and three times that with every group.
 const maxFlowsMax = 1 << 24
 
 const (

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -27,6 +26,8 @@ type Consumer struct {
 	overflow     *table
 	overflowOpen Count
 	held         heldParts
+	layout       bpf.Layout
+	closed       bpf.Record // the latest that the kernel closed
 	part         bpf.Record // the latest that was metered here
 	joined       bpf.Record // the latest record that was merged
 	points       map[uint8]string
@@ -69,8 +70,13 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	if h.Events == nil || h.Flows == nil || h.Ledgers == nil || h.Sweep == nil || h.DPIDone == nil {
 		return nil, errors.New("read a running meter: its handles are incomplete: take them from loader.Attachment.Handles")
 	}
-	c := &Consumer{handles: h, options: o, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: newHeldParts(), pointEnds: make(chan pointEnd), over: make(chan struct{})}
+	layout := o.config.groups().Layout()
+	if size := int(h.Flows.ValueSize()); size != layout.Entry() {
+		return nil, fmt.Errorf("read a running meter: its table has entries of %d octets, and the groups of columns that are asked for take %d: give the configuration that the meter was started with",
+			size, layout.Entry())
+	}
+	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{}, sampled: newSampledFlows(),
+		held: newHeldParts(layout.Entry()), pointEnds: make(chan pointEnd), over: make(chan struct{})}
 	if o.confirm {
 		if err := c.adopt(); err != nil {
 			return nil, err
@@ -210,7 +216,7 @@ const drainSweeps = 8
 // drainRounds is how many sweeps it may take to close a full table: four times
 // what the ring needs if each fills it.
 func (c *Consumer) drainRounds() int {
-	records := c.options.config.MaxFlows * int(unsafe.Sizeof(bpf.RecordEvent{}))
+	records := c.options.config.MaxFlows * c.layout.Event()
 	return drainSweeps + 4*records/c.ring.size()
 }
 

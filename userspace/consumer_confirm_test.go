@@ -156,8 +156,9 @@ func driveKilled(t *testing.T) Ledger {
 }
 
 func TestUnconfirmedFlowsThatFillTheRingEndInAnErrorAndStay(t *testing.T) {
+	const all = 40 // more than the ring holds
 	k := newKernelMeter(t, liveConfig(), 4096)
-	k.showAll(20, 1)
+	k.showAll(all, 1)
 	consumer := k.follower(liveConfig(), WithDetach(func() error { return nil }))
 	var last error
 	flows := 0
@@ -166,7 +167,7 @@ func TestUnconfirmedFlowsThatFillTheRingEndInAnErrorAndStay(t *testing.T) {
 			flows++
 		}
 	}
-	if !errors.Is(last, ErrUnconfirmed) || flows == 0 || flows == 20 {
+	if !errors.Is(last, ErrUnconfirmed) || flows == 0 || flows == all {
 		t.Errorf("%d flows, error %v", flows, last)
 	}
 	_ = consumer.Close()
@@ -181,8 +182,8 @@ func TestUnconfirmedFlowsThatFillTheRingEndInAnErrorAndStay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l := next.Ledger(); total != 20 || l.Check() != nil {
-		t.Errorf("%d flows of 20: %v", total, l.Check())
+	if l := next.Ledger(); total != all || l.Check() != nil {
+		t.Errorf("%d flows of %d: %v", total, all, l.Check())
 	}
 }
 

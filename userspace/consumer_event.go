@@ -19,15 +19,15 @@ func (e *EventError) Error() string {
 	return fmt.Sprintf("ring record of kind %d with %d octets is not known: the metering programs are of another build; restart both", e.Kind, e.Octets)
 }
 
-// event handles one ring record in place.
+// event handles one ring record.
 func (c *Consumer) event(raw []byte) error {
 	if len(raw) < 4 {
 		return &EventError{Octets: len(raw)}
 	}
 	switch kind := binary.NativeEndian.Uint32(raw); bpf.WeirEventKind(kind) {
 	case bpf.WeirEventKindEVENT_RECORD:
-		if e := eventAs[bpf.RecordEvent](raw); e != nil && len(raw) == int(unsafe.Sizeof(*e)) {
-			c.record(&e.Record)
+		if c.layout.ReadEvent(&c.closed, raw) {
+			c.record(&c.closed)
 			return nil
 		}
 	case bpf.WeirEventKindEVENT_PACKET:
@@ -110,7 +110,6 @@ func (c *Consumer) toWall(r *bpf.Record) {
 		if d := &r.Dir[i]; d.Packets > 0 {
 			d.FirstNs = c.sweeper.clock.wall(d.FirstNs)
 			d.LastNs = c.sweeper.clock.wall(d.LastNs)
-			d.LastUs = d.LastNs / 1000
 		}
 	}
 	for bit, t := range [...]*uint64{&r.SynNs, &r.SynAckNs, &r.AckNs} {

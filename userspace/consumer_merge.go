@@ -45,11 +45,12 @@ type heldParts struct {
 	spare []*heldPart // of those that were taken
 	// emptied counts how often the ring buffer was read to its end, from 1.
 	emptied uint64
-	found   bpf.WeirFlowEntry
+	value   []byte     // of an entry that was looked up
+	found   bpf.Record // in it
 }
 
-func newHeldParts() heldParts {
-	return heldParts{byKey: map[bpf.Key]*heldPart{}, emptied: 1}
+func newHeldParts(entryOctets int) heldParts {
+	return heldParts{byKey: map[bpf.Key]*heldPart{}, emptied: 1, value: make([]byte, entryOctets)}
 }
 
 // hold has a closed part wait, if anything can continue it. A part of the same key
@@ -159,12 +160,12 @@ func (c *Consumer) tendHeld() error {
 // continues it, all that was in the ring buffer at the first having been read.
 func (c *Consumer) look(p *heldPart) error {
 	h := &c.held
-	err := c.handles.Flows.LookupWithFlags(&p.record.Key, &h.found, ebpf.LookupLock)
+	err := c.handles.Flows.LookupWithFlags(&p.record.Key, h.value, ebpf.LookupLock)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("look up a flow in the kernel's table: %w", err)
 	}
 	switch {
-	case err == nil && holdsFlow(&h.found) && c.overflow.rules.continues(&h.found.Record, &p.record):
+	case err == nil && c.layout.ReadEntry(&h.found, h.value) && c.overflow.rules.continues(&h.found, &p.record):
 		p.nextNs, p.missed = c.sweeper.last.NowNs+heldAgain, 0
 	case p.missed == 0:
 		p.missed = h.emptied
@@ -172,11 +173,6 @@ func (c *Consumer) look(p *heldPart) error {
 		c.release(p)
 	}
 	return nil
-}
-
-// holdsFlow says whether the entry's flow goes on: it is open, or between two parts.
-func holdsFlow(e *bpf.WeirFlowEntry) bool {
-	return e.State == uint32(bpf.WeirEntryStateENTRY_OPEN) || e.State == uint32(bpf.WeirEntryStateENTRY_SPLIT)
 }
 
 // merged adds to the kernel's record what of its flow was metered here. It hands

@@ -42,7 +42,7 @@ func wholeStatistics(t *testing.T, r *bpf.Record) {
 	for i := range d.Packets {
 		want[i] = frameOctets
 	}
-	if d.SizeSq != d.Packets*frameOctets*frameOctets || d.IatUs != r.IatUs || r.IatUs != d.LastUs-d.FirstNs/1000 || r.SpltSize != want {
+	if d.SizeSq != d.Packets*frameOctets*frameOctets || d.IatUs != r.IatUs || r.IatUs != d.LastNs/1000-d.FirstNs/1000 || r.SpltSize != want {
 		t.Errorf("statistics of %d packets: %+v", d.Packets, r)
 	}
 }

@@ -43,8 +43,9 @@ func TestFlowIsConfirmedWhenTheLoopAsksForTheNext(t *testing.T) {
 }
 
 func TestAFullRingIsGivenBackByTheLoopItself(t *testing.T) {
+	const all = 40 // more than the ring holds
 	k := newKernelMeter(t, liveConfig(), 4096)
-	k.showAll(20, 1)
+	k.showAll(all, 1)
 	reader, err := NewConsumer(k.handles(), WithConfig(liveConfig()), confirmsItself, WithDetach(func() error { return nil }))
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestAFullRingIsGivenBackByTheLoopItself(t *testing.T) {
 		}
 		flows++
 	}
-	if l := reader.Ledger(); flows != 20 || l.Check() != nil {
-		t.Errorf("%d flows of 20: %v", flows, l.Check())
+	if l := reader.Ledger(); flows != all || l.Check() != nil {
+		t.Errorf("%d flows of %d: %v", flows, all, l.Check())
 	}
 }

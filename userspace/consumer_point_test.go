@@ -6,7 +6,6 @@ import (
 	"os"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 
@@ -134,7 +133,7 @@ func endOfAPointComesToItsEndThroughASmallRing(t *testing.T, way sweptBy) {
 		t.Errorf("%d flows of %d were closed before the end", forced, flows)
 	}
 	wantClosed(t, consumer, 2*flows)
-	if all := flows * int(unsafe.Sizeof(bpf.RecordEvent{})); all <= consumer.ring.size() {
+	if all := flows * consumer.layout.Event(); all <= consumer.ring.size() {
 		t.Errorf("the ring of %d octets has room for all %d", consumer.ring.size(), all)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -36,14 +37,15 @@ func newKernelMeter(t *testing.T, c Config, ring uint32) *kernelMeter {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := bpf.SetGroups(spec, c.groups()); err != nil {
+		t.Fatal(err)
+	}
 	for name, value := range map[string]any{
 		bpf.WeirVarCfgIdleNs:       uint64(c.IdleTimeout),
 		bpf.WeirVarCfgActiveNs:     uint64(c.ActiveTimeout),
 		bpf.WeirVarCfgSamples:      uint8(c.Samples),
 		bpf.WeirVarCfgSampleOctets: uint32(c.SampleOctets),
 		bpf.WeirVarCfgPoint:        uint8(7),
-		bpf.WeirVarCfgStatistics:   c.Statistics,
-		bpf.WeirVarCfgSplt:         uint8(c.SPLT),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			t.Fatal(err)
@@ -473,16 +475,26 @@ func TestAConfigurationOutOfRangeIsRefused(t *testing.T) {
 	}
 }
 
+func TestG7ATableOfOtherGroupsIsRefused(t *testing.T) {
+	c := liveConfig()
+	k := newKernelMeter(t, c, ringOctets)
+	c.Statistics = true
+	if _, err := NewConsumer(k.handles(), WithConfig(c)); err == nil || !strings.Contains(err.Error(), "192 octets") {
+		t.Errorf("error %v, want one that tells the size of the table's entries", err)
+	}
+}
+
 func TestG7RingRecordsOfAnotherBuildAreRefused(t *testing.T) {
-	var record bpf.RecordEvent
+	config := liveConfig()
+	layout := config.groups().Layout()
 	var packet bpf.PacketEvent
 	var sample bpf.SampleEvent
 	events := map[string][]byte{
 		"empty":           {},
 		"shorter than it": {1, 0, 0},
 		"unknown kind":    kindOf(99, 64),
-		"short record":    kindOf(1, int(unsafe.Sizeof(record))-1),
-		"long record":     kindOf(1, int(unsafe.Sizeof(record))+8),
+		"short record":    kindOf(1, layout.Event()-1),
+		"long record":     kindOf(1, layout.Event()+8),
 		"short packet":    kindOf(2, 16),
 		"long packet":     kindOf(2, int(unsafe.Sizeof(packet))+8),
 		"short sample":    kindOf(3, int(unsafe.Sizeof(sample))-1),
@@ -494,7 +506,7 @@ func TestG7RingRecordsOfAnotherBuildAreRefused(t *testing.T) {
 	}
 	for name, raw := range events {
 		var unknown *EventError
-		if err := new(Consumer).event(raw); !errors.As(err, &unknown) || unknown.Octets != len(raw) {
+		if err := (&Consumer{layout: layout}).event(raw); !errors.As(err, &unknown) || unknown.Octets != len(raw) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -632,7 +644,7 @@ func TestReadingEventsDoesNotAllocate(t *testing.T) {
 	c := liveConfig()
 	consumer := newKernelMeter(t, c, ringOctets).consumer(c)
 	consumer.yield = func(*Flow, error) bool { return true }
-	raw := kindOf(1, int(unsafe.Sizeof(bpf.RecordEvent{})))
+	raw := kindOf(1, consumer.layout.Event())
 	if n := testing.AllocsPerRun(100, func() { _ = consumer.event(raw) }); n != 0 {
 		t.Errorf("%v allocations a record", n)
 	}

@@ -68,7 +68,7 @@ func (u *rules) turn(r *bpf.Record, srcEnd uint8) {
 
 // append adds b, which begins later and has the same source, to a.
 func (u *rules) append(a, b *bpf.Record) {
-	gap := gapSince(max(a.Dir[0].LastUs, a.Dir[1].LastUs), FirstNs(b)/1000)
+	gap := gapSince(LastNs(a)/1000, FirstNs(b)/1000)
 	u.appendVectors(a, b, gap)
 	if u.statisticsAt > 0 {
 		appendGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, recordPackets(a), gap)
@@ -121,14 +121,13 @@ func (u *rules) appendDirection(a, b *bpf.Direction) {
 		return
 	}
 	if u.statisticsAt > 0 {
-		gap := gapSince(a.LastUs, b.FirstNs/1000)
+		gap := gapSince(a.LastNs/1000, b.FirstNs/1000)
 		appendGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, a.Packets, gap)
 		joinGaps(&a.IatUs, &a.IatSq, &a.IatMinUs, &a.IatMaxUs, b.IatUs, b.IatSq, b.IatMinUs, b.IatMaxUs, b.Packets)
 	}
 	a.Packets += b.Packets
 	a.Octets += b.Octets
 	a.FirstNs, a.LastNs = min(a.FirstNs, b.FirstNs), max(a.LastNs, b.LastNs)
-	a.LastUs = max(a.LastUs, b.LastUs)
 	a.SizeSq += b.SizeSq
 	a.SizeMin, a.SizeMax = min(a.SizeMin, b.SizeMin), max(a.SizeMax, b.SizeMax)
 	for i := range a.Flags {

@@ -101,7 +101,7 @@ func (u *rules) open(c *core, p *bpf.Packet, flowID uint64) {
 func (u *rules) split(c *core) {
 	c.part++
 	c.dir = [2]coreDirection{}
-	c.fragments, c.regressions = 0, 0
+	c.fragments = 0
 	c.endReason = 0
 	u.clear(c)
 	if t := u.tcpOf(c); t != nil {
@@ -138,10 +138,10 @@ func (u *rules) update(c *core, p *bpf.Packet) bool {
 		u.vectorsOf(c).set(number, p, gap, direction)
 	}
 	c.fragments += uint64(p.Fragment)
-	if regression {
-		c.regressions++
-	}
 	if s := u.statisticsOf(c); s != nil {
+		if regression {
+			s.regressions++
+		}
 		if number > 0 {
 			s.gaps.add(gap, number == 1)
 		}

@@ -11,7 +11,9 @@ import (
 // FuzzRing has a Consumer read a ring buffer that holds anything. Whatever it hands
 // out, it neither reads beyond what was produced nor loses count.
 func FuzzRing(f *testing.F) {
-	record := make([]byte, ringHeaderOctets+unsafe.Sizeof(bpf.RecordEvent{}))
+	config := DefaultConfig()
+	layout := config.groups().Layout()
+	record := make([]byte, ringHeaderOctets+layout.Event())
 	binary.NativeEndian.PutUint32(record, uint32(len(record)-ringHeaderOctets))
 	binary.NativeEndian.PutUint32(record[ringHeaderOctets:], uint32(bpf.WeirEventKindEVENT_RECORD))
 	packet := make([]byte, ringHeaderOctets+unsafe.Sizeof(bpf.PacketEvent{}))
@@ -59,7 +61,7 @@ func fuzzedConsumer(content []byte, start, produced uint64) *Consumer {
 	binary.NativeEndian.PutUint64(r.producer, start+produced)
 	config := DefaultConfig()
 	config.MaxFlows = 16
-	c := &Consumer{ring: r, options: options{config: config, samples: func(*Sample) {}}, points: map[uint8]string{}, sampled: newSampledFlows(), held: newHeldParts()}
+	c := &Consumer{ring: r, options: options{config: config, samples: func(*Sample) {}}, points: map[uint8]string{}, sampled: newSampledFlows(), held: newHeldParts(0), layout: config.groups().Layout()}
 	c.overflow = newTable(&config, c.closeOverflow, func(uint64) {})
 	return c
 }

@@ -27,7 +27,6 @@ type core struct {
 	icmpCode       uint8
 	outerIPVersion uint8
 	fragments      uint64
-	regressions    uint64
 	mac            [2][6]uint8
 	tunnelKey      uint32
 	outerAddr      [2][16]uint8
@@ -43,8 +42,9 @@ type coreDirection struct {
 
 // statistics is the part of Config.Statistics.
 type statistics struct {
-	gaps gaps // of both directions
-	dir  [2]directionStatistics
+	regressions uint64
+	gaps        gaps // of both directions
+	dir         [2]directionStatistics
 }
 
 type directionStatistics struct {
@@ -139,14 +139,14 @@ func (l *layout) record(r *bpf.Record, c *core) {
 	*r = bpf.Record{
 		Key: c.key, FlowId: c.flowID, Part: c.part,
 		SrcEnd: c.srcEnd, EndReason: c.endReason, IcmpType: c.icmpType, IcmpCode: c.icmpCode,
-		Fragments: c.fragments, Regressions: c.regressions, Mac: c.mac,
+		Fragments: c.fragments, Mac: c.mac,
 		OuterAddr: c.outerAddr, OuterIpVersion: c.outerIPVersion, TunnelKey: c.tunnelKey,
 		TcpEnd: c.tcpEnd, EndedNs: c.endedNs,
 	}
 	for i := range c.dir {
 		d := &r.Dir[i]
 		d.Packets, d.Octets = c.dir[i].packets, c.dir[i].octets
-		d.FirstNs, d.LastNs, d.LastUs = c.dir[i].firstNs, c.dir[i].lastNs, c.dir[i].lastUs()
+		d.FirstNs, d.LastNs = c.dir[i].firstNs, c.dir[i].lastNs
 	}
 	if s := l.statisticsOf(c); s != nil {
 		s.record(r)
@@ -164,6 +164,7 @@ func (l *layout) record(r *bpf.Record, c *core) {
 }
 
 func (s *statistics) record(r *bpf.Record) {
+	r.Regressions = s.regressions
 	r.IatUs, r.IatSq, r.IatMinUs, r.IatMaxUs = s.gaps.sum, s.gaps.squares, s.gaps.least, s.gaps.most
 	for i := range s.dir {
 		from, to := &s.dir[i], &r.Dir[i]

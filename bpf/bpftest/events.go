@@ -11,6 +11,7 @@ import (
 
 // Events are what came out of a ring buffer, by kind.
 type Events struct {
+	Layout  bpf.Layout // of the records
 	Records []bpf.Record
 	Packets []bpf.Packet
 	Samples []Sample
@@ -29,7 +30,11 @@ func (e *Events) Add(raw []byte) error {
 	}
 	switch kind := bpf.WeirEventKind(binary.NativeEndian.Uint32(raw)); kind {
 	case bpf.WeirEventKindEVENT_RECORD:
-		e.Records = append(e.Records, (*bpf.RecordEvent)(unsafe.Pointer(&raw[0])).Record)
+		var r bpf.Record
+		if !e.Layout.ReadEvent(&r, raw) {
+			return fmt.Errorf("ring record of %d octets: a flow record has %d", len(raw), e.Layout.Event())
+		}
+		e.Records = append(e.Records, r)
 	case bpf.WeirEventKindEVENT_PACKET:
 		e.Packets = append(e.Packets, (*bpf.PacketEvent)(unsafe.Pointer(&raw[0])).Packet)
 	case bpf.WeirEventKindEVENT_SAMPLE:

@@ -60,6 +60,10 @@ func (m *Meter) Settle() (bpf.LedgerCount, error) {
 	if err != nil {
 		return l, err
 	}
+	// records have regressions with the statistics only
+	if !m.statistics {
+		m.read.regressions = l.Regressions
+	}
 	return l, m.read.check(&l)
 }
 

@@ -52,11 +52,13 @@ type Options struct {
 type Meter struct {
 	coll *ebpf.Collection
 	ring *ringbuf.Reader
-	tb   testing.TB // nil: not of a test
-	read tally
-	in   []byte     // a frame behind its metadata
-	iter *link.Iter // the sweep's, once it was needed
-	out  []byte
+	// statistics tells whether records count regressions.
+	statistics bool
+	tb         testing.TB // nil: not of a test
+	read       tally
+	in         []byte     // a frame behind its metadata
+	iter       *link.Iter // the sweep's, once it was needed
+	out        []byte
 
 	Events
 }
@@ -90,7 +92,7 @@ func Load(o Options) (*Meter, error) {
 		coll.Close()
 		return nil, fmt.Errorf("read the ring buffer: %w", err)
 	}
-	return &Meter{coll: coll, ring: ring}, nil
+	return &Meter{coll: coll, ring: ring, statistics: o.Statistics, Events: Events{Layout: o.Groups().Layout()}}, nil
 }
 
 // collection loads it with the capabilities that it is made for.
@@ -112,9 +114,8 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	var grace time.Duration
-	if o.TCPEnd {
-		grace = bpf.TCPGrace
+	if err := bpf.SetGroups(spec, o.Groups()); err != nil {
+		return nil, err
 	}
 	variables := map[string]any{
 		bpf.WeirVarCfgIdleNs:        orDefault(o.IdleNs, uint64(120*time.Second)),
@@ -122,12 +123,7 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 		bpf.WeirVarCfgLinkType:      o.LinkType,
 		bpf.WeirVarCfgSampleOctets:  orDefault(o.SampleOctets, 16384),
 		bpf.WeirVarCfgSamples:       o.Samples,
-		bpf.WeirVarCfgSplt:          o.SPLT,
 		bpf.WeirVarCfgAccounting:    uint8(o.Accounting),
-		bpf.WeirVarCfgStatistics:    o.Statistics,
-		bpf.WeirVarCfgTcpStatistics: o.TCPStatistics,
-		bpf.WeirVarCfgIpStatistics:  o.IPStatistics,
-		bpf.WeirVarCfgTcpGraceNs:    uint64(grace),
 		bpf.WeirVarCfgDecodeTunnels: !o.NoTunnels,
 		bpf.WeirVarCfgFilter:        o.RejectAll,
 		bpf.WeirVarCfgMetadataClock: true,
@@ -147,6 +143,11 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 		rejectAll(spec.Programs[bpf.WeirProgWeirXdpIn].Instructions)
 	}
 	return spec, nil
+}
+
+// Groups are those of the options.
+func (o Options) Groups() bpf.Groups {
+	return bpf.Groups{TCPEnd: o.TCPEnd, IPStatistics: o.IPStatistics, TCPStatistics: o.TCPStatistics, Statistics: o.Statistics, SPLT: int(o.SPLT)}
 }
 
 // rejectAll makes the filter's function return 0, in as many instructions as it
@@ -299,28 +300,35 @@ func (m *Meter) HoldDeleting(key bpf.Key) error {
 
 // HoldDeleting does it in the flow table of a test's own making.
 func HoldDeleting(flows *ebpf.Map, key bpf.Key) error {
-	const deleting = uint32(bpf.WeirEntryStateENTRY_DELETING) // the state comes last
-	entry := make([]byte, flows.ValueSize())
-	binary.NativeEndian.PutUint32(entry[len(entry)-4:], deleting)
+	return putState(flows, key, make([]byte, flows.ValueSize()), bpf.WeirEntryStateENTRY_DELETING)
+}
+
+// putState puts an entry in a state into a flow table.
+func putState(flows *ebpf.Map, key bpf.Key, entry []byte, state bpf.WeirEntryState) error {
+	entry[unsafe.Offsetof(bpf.WeirFlowEntry{}.State)] = uint8(state)
 	if err := flows.Put(key, entry); err != nil {
 		return fmt.Errorf("put an entry into the flow table: %w", err)
 	}
 	return nil
 }
 
+// HoldVacant inserts an entry under the key as a packet does that has not opened it yet.
+func (m *Meter) HoldVacant(key bpf.Key) error {
+	flows := m.coll.Maps[bpf.WeirMapFlows]
+	entry := make([]byte, flows.ValueSize())
+	(*bpf.WeirFlowEntry)(unsafe.Pointer(&entry[0])).Record.Key = key
+	return putState(flows, key, entry, bpf.WeirEntryStateENTRY_VACANT)
+}
+
 // HoldSplit puts a closed entry under the key into the state in which a packet
 // leaves it between sending a part of its flow and opening the next.
 func (m *Meter) HoldSplit(key bpf.Key) error {
-	var entry bpf.WeirFlowEntry
 	flows := m.coll.Maps[bpf.WeirMapFlows]
-	if err := flows.Lookup(key, &entry); err != nil {
+	entry := make([]byte, flows.ValueSize())
+	if err := flows.Lookup(key, entry); err != nil {
 		return fmt.Errorf("look the entry up: %w", err)
 	}
-	entry.State = uint32(bpf.WeirEntryStateENTRY_SPLIT)
-	if err := flows.Put(key, &entry); err != nil {
-		return fmt.Errorf("put an entry into the flow table: %w", err)
-	}
-	return nil
+	return putState(flows, key, entry, bpf.WeirEntryStateENTRY_SPLIT)
 }
 
 // Program is a loaded program, for benchmarks.

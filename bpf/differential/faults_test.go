@@ -45,10 +45,11 @@ func faultySequence(t *testing.T, r *rand.Rand, script *native.Script) {
 	if r.IntN(64) == 0 {
 		o.LinkType = 147 // of no frame at all
 	}
+	o.TCPStatistics, o.IPStatistics, o.TCPEnd = r.IntN(2) == 0, r.IntN(2) == 0, r.IntN(2) == 0
 	reset(t, script, o)
 	for name, value := range map[string]any{
 		"cfg_metadata_clock": uint8(r.IntN(2)), "cfg_point": uint8(r.IntN(256)), "cfg_filter": uint8(r.IntN(2)),
-		"cfg_tcp_statistics": uint8(r.IntN(2)), "cfg_ip_statistics": uint8(r.IntN(2)), "cfg_tcp_grace_ns": uint64(r.IntN(2) * 1e6),
+		"cfg_tcp_grace_ns":  uint64(r.IntN(2) * 1e6),
 		"cfg_sweep_entries": uint32(8 + r.IntN(2)*64),
 	} {
 		if err := script.Knob(name, value); err != nil {

@@ -73,7 +73,7 @@ func (b *Build) Run(tb testing.TB, s *Script) []Result {
 	if err := cmd.Run(); err != nil {
 		tb.Fatalf("run the native programs: %v\n%s", err, stderr.Bytes())
 	}
-	results, err := parse(stdout.Bytes())
+	results, err := parse(stdout.Bytes(), s.layouts)
 	if err != nil {
 		tb.Fatalf("answers of the native programs: %v", err)
 	}
@@ -88,12 +88,16 @@ const (
 	answerLedger
 )
 
-func parse(b []byte) (results []Result, err error) {
+// parse reads answers. There is a layout for each result.
+func parse(b []byte, layouts []bpf.Layout) (results []Result, err error) {
 	var r Result
 	for len(b) >= 8 {
 		kind, length := binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
 		if uint64(length) > uint64(len(b)-8) {
 			return nil, fmt.Errorf("an answer of %d octets is cut at %d", length, len(b)-8)
+		}
+		if len(results) < len(layouts) {
+			r.Layout = layouts[len(results)]
 		}
 		if err := r.add(kind, b[8:8+length]); err != nil {
 			return nil, err

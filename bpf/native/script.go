@@ -16,6 +16,9 @@ import (
 type Script struct {
 	octets []byte
 	resets map[string][]byte // what each set of options comes to
+	layout bpf.Layout        // of the options now
+	// layouts are those of each result's records.
+	layouts []bpf.Layout
 }
 
 // Commands, as main.c numbers them.
@@ -61,6 +64,7 @@ func (s *Script) Reset(o bpftest.Options) error {
 		s.resets[key] = commands
 	}
 	s.octets = append(s.octets, s.resets[key]...)
+	s.layout = o.Groups().Layout()
 	return nil
 }
 
@@ -70,7 +74,8 @@ func reset(o bpftest.Options) ([]byte, error) {
 		return nil, err
 	}
 	var s Script
-	s.add(command{Kind: commandReset, A: spec.Maps[bpf.WeirMapFlows].MaxEntries, B: spec.Maps[bpf.WeirMapEvents].MaxEntries}, nil)
+	flows := spec.Maps[bpf.WeirMapFlows]
+	s.add(command{Kind: commandReset, A: flows.MaxEntries, B: spec.Maps[bpf.WeirMapEvents].MaxEntries, C: flows.ValueSize}, nil)
 	for name, v := range spec.Variables {
 		if strings.HasPrefix(name, "cfg_") {
 			s.add(command{Kind: commandKnob}, slices.Concat([]byte(name), []byte{0}, v.Value))
@@ -149,6 +154,7 @@ func (s *Script) Finish(nowNs uint64, rounds int) {
 		s.Walk(bpf.Sweep{NowNs: nowNs, Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)})
 	}
 	s.add(command{Kind: commandLedger}, nil)
+	s.layouts = append(s.layouts, s.layout)
 }
 
 // A Fault is a kind of failure of the kernel's, as kernel.h numbers them.

@@ -68,6 +68,11 @@ type Config struct {
 	MaxFlows      int
 }
 
+// Groups are what is kept of a flow beyond its core.
+func (c *Config) Groups() bpf.Groups {
+	return bpf.Groups{TCPEnd: c.TCPEnd, IPStatistics: c.IPStatistics, TCPStatistics: c.TCPStatistics, Statistics: c.Statistics, SPLT: c.SPLT}
+}
+
 // A LayoutError says that a pinned meter's records are laid out otherwise than
 // this build reads them.
 type LayoutError struct {

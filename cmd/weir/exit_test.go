@@ -138,11 +138,11 @@ func memoryGroup(t *testing.T, octets int) string {
 	return filepath.Join(group, "cgroup.procs")
 }
 
-// Below 256 MB the default table has no place: that is said in a line, with what
+// Below 128 MB the default table has no place: that is said in a line, with what
 // does fit, and that meters.
 func TestC7MemoryLimitIsMetOrSaid(t *testing.T) {
 	w := newWire(t)
-	procs := memoryGroup(t, 256<<20)
+	procs := memoryGroup(t, 128<<20)
 	attach := func(flows string) (code int, said string) {
 		// ip netns would hide the control groups
 		weir := exec.Command("sh", "-c", `echo $$ > "$0"; exec nsenter "--net=/var/run/netns/$1" "$2" attach far -o csv:- --duration 300ms --max-flows "$3"`,
@@ -162,5 +162,5 @@ func TestC7MemoryLimitIsMetOrSaid(t *testing.T) {
 		t.Errorf("exit code %d with --max-flows %s: %s", code, fits[1], said)
 	}
 	closes(t, said)
-	t.Logf("measured: below 256 MB of memory the default table is refused in one line, exit code 1; --max-flows %s, which it names, meters", fits[1])
+	t.Logf("measured: below 128 MB of memory the default table is refused in one line, exit code 1; --max-flows %s, which it names, meters", fits[1])
 }

@@ -30,27 +30,26 @@ type contender struct {
 	nanos        []float64 // a packet, generator included; one a round
 }
 
-// A variant is weir's program with some knobs, as a process with or without
+// A variant is weir's program with some groups, as a process with or without
 // CAP_PERFMON loads it.
 type variant struct {
 	name           string
-	knobs          map[string]any
+	groups         bpf.Groups
 	withoutPerfmon bool
 }
 
 // What is off is taken out of the program when it is loaded: the number of
 // instructions that are left shows it.
 var weirVariants = []variant{
-	{"weir", nil, false},
-	{"weir without CAP_PERFMON", nil, true},
-	{"weir --statistics", map[string]any{"cfg_statistics": uint8(1)}, false},
-	{"weir --splt 20", map[string]any{"cfg_splt": uint8(20)}, false},
-	{"weir --tcp-statistics", map[string]any{"cfg_tcp_statistics": uint8(1)}, false},
-	{"weir --ip-statistics", map[string]any{"cfg_ip_statistics": uint8(1)}, false},
-	{"weir --tcp-end", map[string]any{"cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}, false},
-	{"weir --statistics --splt 20", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20)}, false},
-	{"weir with all of them", map[string]any{"cfg_statistics": uint8(1), "cfg_splt": uint8(20),
-		"cfg_tcp_statistics": uint8(1), "cfg_ip_statistics": uint8(1), "cfg_tcp_grace_ns": uint64(bpf.TCPGrace)}, false},
+	{"weir", bpf.Groups{}, false},
+	{"weir without CAP_PERFMON", bpf.Groups{}, true},
+	{"weir --statistics", bpf.Groups{Statistics: true}, false},
+	{"weir --splt 20", bpf.Groups{SPLT: 20}, false},
+	{"weir --tcp-statistics", bpf.Groups{TCPStatistics: true}, false},
+	{"weir --ip-statistics", bpf.Groups{IPStatistics: true}, false},
+	{"weir --tcp-end", bpf.Groups{TCPEnd: true}, false},
+	{"weir --statistics --splt 20", bpf.Groups{Statistics: true, SPLT: 20}, false},
+	{"weir with all of them", bpf.Groups{TCPEnd: true, IPStatistics: true, TCPStatistics: true, Statistics: true, SPLT: 20}, false},
 }
 
 // benchKernel measures at each number of flows, all contenders in turn, and
@@ -153,10 +152,8 @@ func enterWeir(g *flowgen.Generator, v *variant) (contender, error) {
 	if err != nil {
 		return contender{}, fmt.Errorf("read weir's object: %w", err)
 	}
-	for knob, value := range v.knobs {
-		if err := spec.Variables[knob].Set(value); err != nil {
-			return contender{}, fmt.Errorf("set %s: %w", knob, err)
-		}
+	if err := bpf.SetGroups(spec, v.groups); err != nil {
+		return contender{}, err
 	}
 	spec.Maps["flows"].MaxEntries = tableFlows
 	for p := range spec.Programs {

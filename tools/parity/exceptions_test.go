@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"github.com/weirflow/weir/tools/captures"
 )
 
 // A readerException is a flow of ndpiReader's, in a capture of testdata or
@@ -58,7 +60,7 @@ func wantExceptions(t *testing.T, r *readerReport) {
 	if r.tunnels {
 		known = slices.Concat(known, readerTunnelExceptions)
 	}
-	ours, err := capturesBelow([]string{projectCaptures})
+	ours, err := captures.Below(projectCaptures)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func add(r *bpf.Record, direction int, size uint32, us uint64) {
 		r.SpltSize[n] = size
 	}
 	if n > 0 {
-		gap := us - max(r.Dir[0].LastUs, r.Dir[1].LastUs)
+		gap := us - max(r.Dir[0].LastNs, r.Dir[1].LastNs)/1000
 		addGap(gap, n == 1, &r.IatUs, &r.IatSq, &r.IatMinUs, &r.IatMaxUs)
 		if n < uint64(bpf.SPLTMax) {
 			r.SpltIatUs[n] = uint32(gap)
@@ -30,7 +30,7 @@ func add(r *bpf.Record, direction int, size uint32, us uint64) {
 	}
 	d := &r.Dir[direction]
 	if d.Packets > 0 {
-		addGap(us-d.LastUs, d.Packets == 1, &d.IatUs, &d.IatSq, &d.IatMinUs, &d.IatMaxUs)
+		addGap(us-d.LastNs/1000, d.Packets == 1, &d.IatUs, &d.IatSq, &d.IatMinUs, &d.IatMaxUs)
 		d.SizeMin = min(d.SizeMin, size)
 	} else {
 		d.SizeMin, d.FirstNs = size, us*1000
@@ -39,7 +39,7 @@ func add(r *bpf.Record, direction int, size uint32, us uint64) {
 	d.Octets += uint64(size)
 	d.SizeSq += uint64(size) * uint64(size)
 	d.SizeMax = max(d.SizeMax, size)
-	d.LastNs, d.LastUs = us*1000, us
+	d.LastNs = us * 1000
 }
 
 func addGap(gap uint64, first bool, sum, squares *uint64, least, most *uint32) {

@@ -12,6 +12,7 @@ static struct native_map maps[MAPS_MAX];
 static struct native_ring the_ring;
 static __u32 hash_entries;
 static __u64 ring_octets;
+static __u32 value_defined, value_made;
 static __u32 cpu;
 static __u64 now;
 static struct bpf_spin_lock *held;
@@ -164,7 +165,7 @@ struct native_map *map_of(const void *definition, __u32 type, __u32 max_entries,
 		map->type = type;
 		map->max_entries = max_entries;
 		map->key_size = key_size;
-		map->value_size = value_size;
+		map->value_size = value_size == value_defined ? value_made : value_size;
 		map_create(map);
 		return map;
 	}
@@ -360,6 +361,12 @@ void kernel_reset(__u32 entries, __u64 octets)
 		map_free(&maps[i]);
 	memset(&the_ring, 0, sizeof(the_ring));
 	memset(faults, 0, sizeof(faults));
+}
+
+void kernel_resize(__u32 defined, __u32 made)
+{
+	value_defined = defined;
+	value_made = made;
 }
 
 /* --- frames --- */

@@ -76,6 +76,8 @@ enum fault {
 
 /* How large the hash and the ring are, instead of what their definitions say. */
 void kernel_reset(__u32 hash_entries, __u64 ring_octets);
+/* Values that are defined to be so large are made that large. */
+void kernel_resize(__u32 defined, __u32 made);
 void kernel_drained(void);
 void kernel_set_clock(__u64 now_ns);
 void kernel_set_fault(__u32 kind, __u32 skip, __u32 count);

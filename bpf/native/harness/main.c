@@ -17,7 +17,7 @@
 #include "weir.bpf.c"
 
 enum command_kind {
-	COMMAND_RESET, /* a: entries of hashes, b: octets of the ring */
+	COMMAND_RESET, /* a: entries of hashes, b: octets of the ring, c: of a table entry */
 	COMMAND_KNOB,  /* name, a NUL, value */
 	COMMAND_FRAME, /* a: original length, b: hook, c: linear octets, d: tag */
 	COMMAND_SWEEP, /* a struct sweep; a: by the iterator, where there is one */
@@ -299,6 +299,7 @@ static void command_knob(const __u8 *octets, __u32 length)
 static void command_reset(const struct command *c)
 {
 	kernel_reset(c->a, c->b);
+	kernel_resize(sizeof(struct flow_entry), c->c);
 	free(previous.octets);
 	free(current.octets);
 	memset(&previous, 0, sizeof(previous));
