@@ -66,8 +66,8 @@ func (p *pin) interfaces() []Interface {
 	if err == nil {
 		defer h.Close()
 	}
-	for _, point := range p.about.Points {
-		port := newPort(point.Name, point.Ifindex, point.LinkType, h)
+	for i, point := range p.about.Points {
+		port := pinnedPort(&p.about.Points[i], h)
 		if err == nil && p.about.Namespace == namespace() {
 			if dev, err := h.LinkByIndex(point.Ifindex); err == nil {
 				port.now = dev.Attrs().Name
@@ -82,7 +82,8 @@ func (p *pin) interfaces() []Interface {
 		}
 		if index, err := observed(l); err == nil && index == 0 {
 			gone := &a.ports[n.Point] // whatever has its index now is another
-			gone.state, gone.now = InterfaceGone, gone.name
+			*gone = pinnedPort(&p.about.Points[n.Point], h)
+			gone.state = InterfaceGone
 		}
 		_ = l.Close()
 	}

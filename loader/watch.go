@@ -75,7 +75,7 @@ func (a *Attachment) Watch(ctx context.Context, tell func(Change)) error {
 		for _, c := range changes {
 			tell(c)
 		}
-		if len(changes) > 0 {
+		if len(changes) > 0 && ctx.Err() == nil {
 			continue // the next may be due already
 		}
 		if !n.await(ctx, ticker.C, a.concerns) {
@@ -197,7 +197,11 @@ func (a *Attachment) lookAt(i int) *Change {
 		p.state = InterfaceAway
 		return &Change{Kind: ChangeMoved}
 	}
-	return p.seen(dev.Attrs())
+	c := p.seen(dev.Attrs())
+	if c != nil {
+		_ = a.noteName(i) // without it, whoever adopts the meter may have to be told the name
+	}
+	return c
 }
 
 func (a *Attachment) gone(i int) *Change {

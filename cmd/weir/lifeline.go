@@ -120,6 +120,10 @@ func takeOver(signals, hangups chan<- os.Signal) (*handedMeter, error) {
 		return nil, errors.New(byHand)
 	}
 	m.handover = *first.Handover
+	// Should the other process die before this line, listen sees the lifeline end.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("end with the process that has attached the meter: %w", err)
+	}
 	var err error
 	if m.handles, err = loader.TakeOver(metersFD, m.Points); err != nil {
 		return nil, err
