@@ -184,11 +184,41 @@ func TestAConsumerThatIsStoppedEndsWithItsParent(t *testing.T) {
 	}
 	p.kill()
 	for range 500 {
-		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", consumer)); err != nil || strings.Contains(string(text), "State:\tZ") {
+		if ended(consumer) {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Error("the consumer lives on")
 	_ = unix.Kill(consumer, unix.SIGKILL)
+}
+
+// Nobody passes signals on to a consumer whose parent is stopped: by itself it must
+// not wait for ever.
+func TestC1ConsumerDoesNotWaitForAParentThatIsStopped(t *testing.T) {
+	w := newWire(t)
+	path := filepath.Join(publicDir(t), "flows.csv")
+	p := w.attach(t, "-o", path, "--dissections", "0", "--duration", "3s")
+	consumer := child(t, p.Process.Pid, consumerCommand)
+	w.ping(t, 5)
+	kill(t, p, unix.SIGSTOP)
+	for deadline := time.Now().Add(time.Minute); !ended(consumer); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("the consumer waits for its parent")
+			break
+		}
+	}
+	if rows := table(t, read(t, path)); len(rows) != 1 || rows[0]["bidirectional_packets"] != "5" {
+		t.Errorf("flows %v, want one of 5 packets", rows)
+	}
+	kill(t, p, unix.SIGCONT)
+	if code, _, said := p.end(t); code != exitFailed || !strings.Contains(said, "no reply within 10s: it is stopped or hangs; let it go on (kill -CONT ") {
+		t.Errorf("exit code %d: %s", code, said)
+	}
+}
+
+// ended tells whether a process has, though nobody may have waited for it.
+func ended(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err != nil || strings.Contains(string(text), "State:\tZ")
 }
