@@ -306,6 +306,11 @@ func Open(path string, access Access) (*Attachment, error) {
 	if err == nil && access == AccessOwner {
 		err = a.openLinks()
 	}
+	if err == nil && access == AccessRead { // it is told, and not watched
+		for i, seen := range a.pin.interfaces() {
+			a.ports[i].state, a.ports[i].now = seen.State, seen.Now
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

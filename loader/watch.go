@@ -51,6 +51,8 @@ const (
 	InterfaceObserved InterfaceState = "observed"
 	InterfaceAway     InterfaceState = "observed in another network namespace"
 	InterfaceGone     InterfaceState = "gone"
+	// InterfaceUnseen is what those see who may not open the links of a pinned meter.
+	InterfaceUnseen InterfaceState = "gone, or in another network namespace"
 )
 
 // lookInterval is how often Watch looks although nothing was notified: the kernel
