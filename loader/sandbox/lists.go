@@ -123,13 +123,21 @@ func ParentCalls() *Calls {
 			either("bpf", 0, parentCommands...),
 			either("prctl", 0, unix.PR_SET_NAME, unix.PR_SET_VMA),
 			either("kill", 0, own()), either("tgkill", 0, own()),
-			// What the kernel tells of interfaces, and the service manager.
-			either("socket", 0, unix.AF_NETLINK, unix.AF_UNIX),
+			either("socket", 0, unix.AF_UNIX), // of the service manager
+			interfaceSockets(),
 			privateMemory(),
 			[]call{bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD)},
 		),
 		fatal: slices.Concat(fatalCalls, []string{"execve", "fork", "vfork"}),
 	}
+}
+
+// interfaceSockets tell of interfaces; others of netlink are of filters, keys and the like.
+func interfaceSockets() []call {
+	return []call{{"socket", []seccomp.Condition{
+		{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_NETLINK},
+		{Argument: 2, Operation: seccomp.Equal, Value: unix.NETLINK_ROUTE},
+	}}}
 }
 
 // privateMemory is memory that is not executed, and no other process's.

@@ -224,7 +224,8 @@ func security() []row {
 			"cmd/weir TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame", "cmd/weir TestH2ConsumerThatIsTakenOverCanDoNothing",
 			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt", "cmd/weir TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly"}},
 		{id: "H3", promise: "the parent touches no input", tests: []string{
-			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns"}},
+			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns",
+			"cmd/weir TestH3ParentKeepsTheCapabilitiesThatItHasUseFor"}},
 		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
 			"dpi TestH4CrashCostsLabelsNotFlows", "dpi TestH4HangIsEndedByTheWatchdog",
 			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows",
