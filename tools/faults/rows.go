@@ -99,7 +99,8 @@ func process() []row {
 	return []row{
 		{id: "C1", promise: "a signal drains, a second leaves at once", tests: []string{
 			"cmd/weir TestC1SignalDrains", "cmd/weir TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned",
-			"cmd/weir TestC1SecondSignalEndsAConsumerThatIsStopped", "cmd/weir TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck",
+			"cmd/weir TestC1SecondSignalEndsAConsumerThatIsStopped", "cmd/weir TestC1ConsumerDoesNotWaitForAParentThatIsStopped",
+			"cmd/weir TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck",
 			"loader TestC1DrainOfManyFlows"}},
 		{id: "C2", promise: "rotation neither loses nor repeats a record", tests: []string{
 			"cmd/weir TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce", "userspace/sink TestC2RotationNeitherLosesNorRepeats",
