@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -112,8 +113,9 @@ func (a *Attachment) attachAgain(point int, dev netlink.Link) (err error) {
 	p.ifindex, p.now, p.state = attrs.Index, attrs.Name, InterfaceObserved
 	fresh := &Attachment{netlink: a.netlink, instances: a.instances}
 	defer func() {
-		if err != nil {
+		if err != nil { // also of those that are pinned by now, which would be in the way
 			for _, l := range fresh.links {
+				_ = l.Detach()
 				_ = l.Close()
 			}
 		}
@@ -122,7 +124,7 @@ func (a *Attachment) attachAgain(point int, dev netlink.Link) (err error) {
 		return err
 	}
 	if a.pin != nil {
-		if err := a.pinAgain(point, &p, fresh.links); err != nil {
+		if err := a.pinAgain(point, &p, fresh); err != nil {
 			return err
 		}
 	}
@@ -142,30 +144,54 @@ func (a *Attachment) replaceLinks(point int, fresh *Attachment) {
 // pinAgain pins links in the place of those that hold nothing, and then says so in
 // the meter's description. A process that dies before that leaves a link that
 // tells by itself where it is.
-func (a *Attachment) pinAgain(point int, p *port, links []link.Link) error {
+func (a *Attachment) pinAgain(point int, p *port, fresh *Attachment) error {
+	d := a.pin.about
+	d.Points, d.Hooks = slices.Clone(d.Points), slices.Clone(d.Hooks)
 	for n, i := range a.linksOf(point) {
-		if err := a.replacePin(links[n], a.linkNames[i].Pin); err != nil {
+		if err := a.replacePin(fresh.links[n], a.linkNames[i].Pin); err != nil {
 			return err
 		}
+		d.Hooks[i] = fresh.hooks[n] // the mode of XDP may be another
 	}
-	d := &a.pin.about
 	d.Points[point].Ifindex = p.ifindex
+	d.Points[point].Now = p.now
+	d.Warnings = slices.Concat(d.Warnings, fresh.warnings)
 	d.Gone++
-	return a.writeAbout()
+	if err := a.writeAbout(&d); err != nil {
+		return err
+	}
+	a.pin.about = d
+	return nil
 }
 
-func (a *Attachment) writeAbout() error {
+// noteName has the meter's description say what an interface is called now, by which
+// it is found should it be deleted and return while nobody watches.
+func (a *Attachment) noteName(point int) error {
+	if a.pin == nil {
+		return nil
+	}
+	a.pin.about.Points[point].Now = a.ports[point].now
+	return a.writeAbout(&a.pin.about)
+}
+
+func (a *Attachment) writeAbout(d *About) error {
 	m, err := a.pin.loadMap(pinAbout, false)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return writeAbout(m, &a.pin.about)
+	return writeAbout(m, d)
 }
 
-// replacePin pins an object in the place of another.
-func (a *Attachment) replacePin(object interface{ Pin(string) error }, name string) error {
+// replacePin pins an object in the place of another. Its errors do not name the random
+// name beside it: what is refused again and again is told once.
+func (a *Attachment) replacePin(object interface{ Pin(string) error }, name string) (err error) {
 	aside := beside(name, pinBuilding)
+	defer func() {
+		if err != nil {
+			_ = os.Remove(filepath.Join(a.pin.path, aside)) // what is not there need not be
+		}
+	}()
 	if err := pinAt(object, a.pin.path, aside, pinObjectMode); err != nil {
 		return err
 	}
@@ -173,10 +199,10 @@ func (a *Attachment) replacePin(object interface{ Pin(string) error }, name stri
 	if err != nil {
 		return err
 	}
-	if err := os.Chown(filepath.Join(a.pin.path, aside), -1, group); err != nil {
+	if err := unix.Chown(filepath.Join(a.pin.path, aside), -1, group); err != nil {
 		return fmt.Errorf("give %s to the group of the pinned meter: %w", name, err)
 	}
-	if err := os.Rename(filepath.Join(a.pin.path, aside), filepath.Join(a.pin.path, name)); err != nil {
+	if err := unix.Rename(filepath.Join(a.pin.path, aside), filepath.Join(a.pin.path, name)); err != nil {
 		return fmt.Errorf("pin %s in the place of another: %w", name, err)
 	}
 	return nil
@@ -185,11 +211,14 @@ func (a *Attachment) replacePin(object interface{ Pin(string) error }, name stri
 // removeAsides removes what a process that was killed had pinned and not put in
 // its place yet.
 func removeAsides(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "*"+pinBuilding+"*"))
+	all, err := beginning(dir, "")
 	if err != nil {
 		return fmt.Errorf("look for what was left in %s: %w", dir, err)
 	}
-	for _, path := range left {
+	for _, path := range all {
+		if !strings.Contains(filepath.Base(path), pinBuilding) {
+			continue
+		}
 		if strings.HasPrefix(filepath.Base(path), pinLinkPrefix) {
 			if err := detachPinned(path); err != nil {
 				return err

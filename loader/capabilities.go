@@ -33,6 +33,21 @@ var required = []struct {
 	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN", false},
 }
 
+// Keep are the capabilities of the calling thread that it takes to detach what was
+// attached, and to attach it again: fewer than loading does.
+func Keep() (kept []int) {
+	c := currentCapabilities()
+	for _, r := range required {
+		switch {
+		case c.has(r.bit):
+			kept = append(kept, r.bit)
+		case r.byAdmin && c.has(unix.CAP_SYS_ADMIN):
+			kept = append(kept, unix.CAP_SYS_ADMIN)
+		}
+	}
+	return kept
+}
+
 // missing lists what the set lacks of it.
 func (c capabilities) missing() (names []string) {
 	for _, r := range required {

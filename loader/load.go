@@ -47,6 +47,9 @@ const loadOperation = "load the metering programs"
 // load loads each port's programs, over shared maps where there are such already.
 func (a *Attachment) load(o *Options, existing map[string]*ebpf.Map) error {
 	a.chooseObject()
+	if a.copied && realTime(realTimeFile) {
+		return &RealTimeError{}
+	}
 	shared := map[string]*ebpf.Map{}
 	maps.Copy(shared, existing)
 	for i := range a.ports {

@@ -105,6 +105,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("splt %d: want 0 to %d packets", c.SPLT, bpf.SPLTMax)
 	case c.Samples < 0 || c.Samples > 255 || c.SampleOctets < 0 || c.SampleOctets > sampleOctetsMax:
 		return fmt.Errorf("%d samples of %d octets: want at most 255 of %d", c.Samples, c.SampleOctets, sampleOctetsMax)
+	case c.Samples > 0 && c.SampleOctets == 0:
+		return fmt.Errorf("%d samples of 0 octets: want 1 to %d octets of each packet, or no samples", c.Samples, sampleOctetsMax)
 	case c.MaxFlows < 1 || c.MaxFlows > 1<<24:
 		return fmt.Errorf("max flows %d: want 1 to %d", c.MaxFlows, 1<<24)
 	}

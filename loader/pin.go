@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,7 +96,7 @@ func checkPinPath(path string) (string, error) {
 // removeStale takes away what starts and ends that were killed have left.
 func removeStale(path string) error {
 	for _, purpose := range []string{pinBuilding, pinRemoving} {
-		left, err := filepath.Glob(path + purpose + "*")
+		left, err := beginning(filepath.Dir(path), filepath.Base(path)+purpose)
 		if err != nil {
 			return fmt.Errorf("look for what was left beside %s: %w", path, err)
 		}
@@ -107,7 +108,7 @@ func removeStale(path string) error {
 			if err != nil {
 				return err
 			}
-			err = removePins(dir)
+			err = removePins(dir, lock)
 			_ = lock.Close()
 			if err != nil {
 				return err
@@ -117,25 +118,45 @@ func removeStale(path string) error {
 	return nil
 }
 
-// removePins detaches what is pinned in a directory, and removes it. It stops at
-// what no meter has put there.
-func removePins(dir string) error {
+// beginning are the paths in a directory of names that begin with a prefix, none of one
+// that this process may not list.
+func beginning(dir, prefix string) (paths []string, err error) {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrPermission) {
+		return nil, nil
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), prefix) {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, err
+}
+
+// removePins detaches what is pinned in a directory, and removes it. It stops at
+// what no meter has put there. The directory is read by its lock: who has handed its
+// meter over opens none.
+func removePins(dir string, lock *os.File) error {
+	_, err := lock.Seek(0, io.SeekStart)
+	var names []string
+	if err == nil {
+		names, err = lock.Readdirnames(-1)
+	}
 	if err != nil {
 		return fmt.Errorf("remove the pinned meter %s: %w", dir, err)
 	}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), pinLinkPrefix) {
-			if err := detachPinned(filepath.Join(dir, e.Name())); err != nil {
+	for _, name := range names {
+		if strings.HasPrefix(name, pinLinkPrefix) {
+			if err := detachPinned(filepath.Join(dir, name)); err != nil {
 				return err
 			}
 		}
 	}
-	for _, e := range entries {
-		if !isPin(e.Name()) {
-			return fmt.Errorf("remove the pinned meter %s: %s in it is not weir's: remove it by hand", dir, e.Name())
+	for _, name := range names {
+		if !isPin(name) {
+			return fmt.Errorf("remove the pinned meter %s: %s in it is not weir's: remove it by hand", dir, name)
 		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove the pinned meter %s: %w", dir, err)
 		}
 	}
@@ -173,14 +194,14 @@ func (a *Attachment) startPinned(path string, o *Options) (err error) {
 		return fmt.Errorf("pin a meter at %s: make a directory beside it: %w", path, err)
 	}
 	a.pin = &pin{path: path}
+	if a.pin.lock, err = pinned.Lock(dir); err != nil {
+		return errors.Join(err, os.Remove(dir))
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removePins(dir))
+			err = errors.Join(err, removePins(dir, a.pin.lock))
 		}
 	}()
-	if a.pin.lock, err = pinned.Lock(dir); err != nil {
-		return err
-	}
 	if err := a.start(o); err != nil {
 		return err
 	}
@@ -240,10 +261,11 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 
 func pinAt(object interface{ Pin(string) error }, dir, name string, mode os.FileMode) error {
 	path := filepath.Join(dir, name)
+	name, _, _ = strings.Cut(name, pinBuilding)
 	if err := object.Pin(path); err != nil {
 		return fmt.Errorf("pin %s: %w", name, err)
 	}
-	if err := os.Chmod(path, mode); err != nil {
+	if err := unix.Chmod(path, uint32(mode)); err != nil {
 		return fmt.Errorf("set the mode of %s: %w", name, err)
 	}
 	return nil
@@ -263,7 +285,7 @@ func (p *pin) remove() error {
 	if err := os.Rename(p.path, dir); err != nil {
 		return fmt.Errorf("remove the pinned meter %s: %w", p.path, err)
 	}
-	return removePins(dir)
+	return removePins(dir, p.lock)
 }
 
 // loadMap opens a map of the directory.

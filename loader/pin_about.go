@@ -108,11 +108,18 @@ func namespace() uint64 {
 type DifferenceError struct {
 	Path        string
 	Differences []string
+	// Gone are interfaces that were deleted, by the names that were seen last. One may
+	// have returned under another, which the kernel does not tell.
+	Gone []string
 }
 
 func (e *DifferenceError) Error() string {
-	return fmt.Sprintf("the pinned meter %s was started otherwise: %s: ask for the same, or end it with weir detach --pin %s first",
-		e.Path, strings.Join(e.Differences, ", "), e.Path)
+	renamed := ""
+	for _, name := range e.Gone {
+		renamed += fmt.Sprintf("; %s was deleted: if it is back under another name, call it %s again (ip link set dev OTHER name %s)", name, name, name)
+	}
+	return fmt.Sprintf("the pinned meter %s was started otherwise: %s%s: ask for the same, or end it with weir detach --pin %s first",
+		e.Path, strings.Join(e.Differences, ", "), renamed, e.Path)
 }
 
 // differences lists in what two descriptions differ that shapes flows.

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -59,7 +60,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	}
 	had := &a.pin.about
 	if found := differences(had, want); len(found) > 0 {
-		return &DifferenceError{path, found}
+		return &DifferenceError{path, found, a.unseen(gone)}
 	}
 	a.arrange()
 	if err := a.openAll(true); err != nil {
@@ -76,7 +77,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 		return err
 	}
 	had.PID = want.PID
-	return a.writeAbout()
+	return a.writeAbout(had)
 }
 
 // adoptPrograms opens what the links run, or puts this build's in their place.
@@ -113,8 +114,8 @@ func (a *Attachment) open(path string) error {
 func (a *Attachment) arrange() {
 	d := &a.pin.about
 	a.ports = nil
-	for _, p := range d.Points {
-		a.ports = append(a.ports, newPort(p.Name, p.Ifindex, p.LinkType, a.netlink))
+	for i := range d.Points {
+		a.ports = append(a.ports, pinnedPort(&d.Points[i], a.netlink))
 	}
 	a.direction, a.hooks, a.warnings, a.linkNames = Direction(d.Direction), d.Hooks, d.Warnings, d.Links
 	a.counters.before, a.counters.begun = d.Before, d.Begun
@@ -210,11 +211,27 @@ func (a *Attachment) locate() (gone []int, err error) {
 		}
 	}
 	for _, point := range gone {
-		if i := slices.IndexFunc(a.ports, func(p port) bool { return p.name == points[point].Name }); i >= 0 {
+		if i := a.returned(&points[point]); i >= 0 {
 			points[point].Ifindex = a.ports[i].ifindex
 		}
 	}
 	return gone, nil
+}
+
+// returned is which of the interfaces that were asked for is that of a point which
+// holds nothing: one of a name that it has had, -1 if there is none.
+func (a *Attachment) returned(point *PinnedPoint) int {
+	return slices.IndexFunc(a.ports, func(p port) bool { return p.name == point.Now || p.name == point.Name })
+}
+
+// unseen are the names of points that hold nothing, for which no interface was asked.
+func (a *Attachment) unseen(gone []int) (names []string) {
+	for _, i := range gone {
+		if point := &a.pin.about.Points[i]; a.returned(point) < 0 {
+			names = append(names, cmp.Or(point.Now, point.Name))
+		}
+	}
+	return names
 }
 
 // observed is the index of the interface that a link's program is attached to, 0
@@ -315,6 +332,11 @@ func Open(path string, access Access) (*Attachment, error) {
 	if err == nil && access == AccessOwner {
 		err = a.openLinks()
 	}
+	if err == nil && access == AccessRead { // it is told, and not watched
+		for i, seen := range a.pin.interfaces() {
+			a.ports[i].state, a.ports[i].now = seen.State, seen.Now
+		}
+	}
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -353,6 +375,14 @@ func (a *Attachment) Pinned() *About {
 		return nil
 	}
 	return &a.pin.about
+}
+
+// PinPath is the directory of a pinned meter, empty of one that ends with its process.
+func (a *Attachment) PinPath() string {
+	if a.pin == nil {
+		return ""
+	}
+	return a.pin.path
 }
 
 // release gives up the place of a meter that did not come to be pinned.

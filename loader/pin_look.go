@@ -59,19 +59,19 @@ func LookAt(path string) (*Look, error) {
 }
 
 // interfaces tells how those under observation are. A link opens only to those who
-// may change it, and a name is known only in the meter's network namespace.
+// may change it, and tells for certain; a name is known only in the meter's network
+// namespace.
 func (p *pin) interfaces() []Interface {
 	a := &Attachment{hooks: p.about.Hooks, linkNames: p.about.Links}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err == nil {
 		defer h.Close()
 	}
-	for _, point := range p.about.Points {
-		port := newPort(point.Name, point.Ifindex, point.LinkType, h)
-		if err == nil && p.about.Namespace == namespace() {
-			if dev, err := h.LinkByIndex(point.Ifindex); err == nil {
-				port.now = dev.Attrs().Name
-			}
+	within := err == nil && p.about.Namespace == namespace()
+	for i := range p.about.Points {
+		port := pinnedPort(&p.about.Points[i], h)
+		if within {
+			port.find()
 		}
 		a.ports = append(a.ports, port)
 	}
@@ -80,13 +80,29 @@ func (p *pin) interfaces() []Interface {
 		if err != nil {
 			continue
 		}
-		if index, err := observed(l); err == nil && index == 0 {
-			gone := &a.ports[n.Point] // whatever has its index now is another
-			gone.state, gone.now = InterfaceGone, gone.name
+		port := &a.ports[n.Point]
+		switch index, err := observed(l); {
+		case err != nil:
+		case index == 0: // whatever has its index now is another
+			*port = pinnedPort(&p.about.Points[n.Point], h)
+			port.state = InterfaceGone
+		case port.state == InterfaceUnseen:
+			port.state = InterfaceAway
 		}
 		_ = l.Close()
 	}
 	return a.Interfaces()
+}
+
+// find looks an interface up in this network namespace, by its index.
+func (p *port) find() {
+	dev, err := p.netlink.LinkByIndex(p.ifindex)
+	switch {
+	case err == nil:
+		p.now = dev.Attrs().Name
+	case errors.As(err, new(netlink.LinkNotFoundError)):
+		p.state = InterfaceUnseen
+	}
 }
 
 // Close closes the maps.

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,6 +68,13 @@ func findPort(h *netlink.Handle, name string) (port, error) {
 
 func newPort(name string, ifindex int, linkType bpf.LinkType, h *netlink.Handle) port {
 	return port{name: name, ifindex: ifindex, linkType: linkType, netlink: h, now: name, state: InterfaceObserved}
+}
+
+// pinnedPort is the port of a pinned meter's point, under the name it was seen with last.
+func pinnedPort(point *PinnedPoint, h *netlink.Handle) port {
+	p := newPort(point.Name, point.Ifindex, point.LinkType, h)
+	p.now = cmp.Or(point.Now, point.Name)
+	return p
 }
 
 // linkTypes tells from the hardware type (ARPHRD_*, in netlink's spelling) what

@@ -53,6 +53,9 @@ func probeKernel() Check {
 
 func probeCapabilities() Check {
 	missing := currentCapabilities().missing()
+	if len(missing) == 0 && !currentCapabilities().perfmon() && realTime(realTimeFile) {
+		return refused("capabilities", &RealTimeError{}, "give the program cap_perfmon as well")
+	}
 	if len(missing) == 0 && !currentCapabilities().perfmon() {
 		return Check{Name: "capabilities", OK: true, Detail: "all that attaching needs; metering " + withoutPerfmon,
 			Advice: "give the program cap_perfmon as well to spare that"}

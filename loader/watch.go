@@ -51,6 +51,8 @@ const (
 	InterfaceObserved InterfaceState = "observed"
 	InterfaceAway     InterfaceState = "observed in another network namespace"
 	InterfaceGone     InterfaceState = "gone"
+	// InterfaceUnseen is what those see who may not open the links of a pinned meter.
+	InterfaceUnseen InterfaceState = "gone, or in another network namespace"
 )
 
 // lookInterval is how often Watch looks although nothing was notified: the kernel
@@ -77,7 +79,7 @@ func (a *Attachment) Watch(ctx context.Context, tell func(Change)) error {
 		for _, c := range changes {
 			panicked = errors.Join(panicked, c.tell(tell))
 		}
-		if len(changes) > 0 {
+		if len(changes) > 0 && ctx.Err() == nil {
 			continue // the next may be due already
 		}
 		if !n.await(ctx, ticker.C, a.concerns) {
@@ -210,7 +212,11 @@ func (a *Attachment) lookAt(i int) *Change {
 		p.state = InterfaceAway
 		return &Change{Kind: ChangeMoved}
 	}
-	return p.seen(dev.Attrs())
+	c := p.seen(dev.Attrs())
+	if c != nil {
+		_ = a.noteName(i) // without it, whoever adopts the meter may have to be told the name
+	}
+	return c
 }
 
 func (a *Attachment) gone(i int) *Change {

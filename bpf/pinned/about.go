@@ -35,7 +35,8 @@ type About struct {
 
 // A Point is an interface that a pinned meter observes.
 type Point struct {
-	Name     string
+	Name     string // by which it was attached
+	Now      string `json:",omitempty"` // what it was called when that was seen last, if it was renamed
 	Ifindex  int
 	LinkType bpf.LinkType
 }

@@ -23,6 +23,8 @@ type environment struct {
 	args     []string         // of the command line
 	// limit takes system calls from the process, for ever; nil leaves it all.
 	limit func(*sandbox.Calls) error
+	// settle takes privileges from it as well; nil leaves it all.
+	settle func(*sandbox.Remainder) (missing []string, err error)
 	// handed is the meter that another process has attached for this one, if one has.
 	handed *handedMeter
 }

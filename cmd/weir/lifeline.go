@@ -96,8 +96,9 @@ type handedMeter struct {
 	control *control
 	changes chan change
 
-	mu   sync.Mutex // one request at a time
-	last *reply     // with the counters of the latest request
+	mu     sync.Mutex // one request at a time
+	last   *reply     // with the counters of the latest request
+	silent bool       // a request was not replied to: what comes late is nobody's
 
 	known sync.Mutex // of handover.Interfaces
 }
@@ -114,13 +115,17 @@ func takeOver(signals, hangups chan<- os.Signal) (*handedMeter, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("forbid tracing: %w", err)
 	}
-	m := &handedMeter{line: os.NewFile(lifelineFD, "lifeline"), replies: make(chan reply), changes: make(chan change, changesMax)}
+	m := &handedMeter{line: os.NewFile(lifelineFD, "lifeline"), replies: make(chan reply, 1), changes: make(chan change, changesMax)}
 	from := json.NewDecoder(m.line)
 	var first message
 	if err := from.Decode(&first); err != nil || first.Handover == nil {
 		return nil, errors.New(byHand)
 	}
 	m.handover = *first.Handover
+	// Should the other process die before this line, listen sees the lifeline end.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("end with the process that has attached the meter: %w", err)
+	}
 	var err error
 	if m.handles, err = loader.TakeOver(metersFD, m.Points, m.Iterates); err != nil {
 		return nil, err
@@ -144,7 +149,10 @@ func (m *handedMeter) listen(from *json.Decoder, signals, hangups chan<- os.Sign
 		}
 		switch {
 		case next.Reply != nil:
-			m.replies <- *next.Reply
+			select {
+			case m.replies <- *next.Reply:
+			default: // nobody waits any more
+			}
 		case next.Change != nil:
 			m.note(next.Change)
 		case next.Signal:
@@ -158,19 +166,38 @@ func (m *handedMeter) listen(from *json.Decoder, signals, hangups chan<- os.Sign
 	}
 }
 
-// ask makes a request and waits for the reply.
+// replyTime is what the other process gets to reply: far more than it takes to detach.
+// One that is stopped never does, and passes no signal on that would end the waiting.
+const replyTime = 10 * time.Second
+
+// ask makes a request and waits for the reply. Once one did not come, none is waited
+// for any more.
 func (m *handedMeter) ask(r request) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.silent {
+		return m.unanswered()
+	}
 	if _, err := m.line.Write([]byte{byte(r)}); err != nil {
 		return fmt.Errorf("ask the process that has attached the meter: %w", err)
 	}
-	answer := <-m.replies
-	m.last = &answer
-	if answer.Err != "" {
-		return errors.New(answer.Err)
+	select {
+	case answer := <-m.replies:
+		m.last = &answer
+		if answer.Err != "" {
+			return errors.New(answer.Err)
+		}
+		return nil
+	case <-time.After(replyTime):
+		m.silent = true
+		return m.unanswered()
 	}
-	return nil
+}
+
+func (m *handedMeter) unanswered() error {
+	pid := os.Getppid()
+	return fmt.Errorf("ask the process that has attached the meter (pid %d): no reply within %v: it is stopped or hangs; let it go on (kill -CONT %d) or end it (kill -KILL %d)",
+		pid, replyTime, pid, pid)
 }
 
 func (m *handedMeter) Handles() bpf.Handles  { return m.handles }

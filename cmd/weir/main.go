@@ -27,6 +27,7 @@ func main() {
 		signals:  signals,
 		hangups:  hangups,
 		limit:    (*sandbox.Calls).Limit,
+		settle:   (*sandbox.Remainder).Settle,
 	}
 	args := os.Args[1:]
 	if len(args) > 0 && args[0] == consumerCommand {

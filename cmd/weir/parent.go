@@ -20,8 +20,8 @@ import (
 	"github.com/weirflow/weir/loader/sandbox"
 )
 
-// A parent has attached a meter and keeps it so, with all privileges. Another
-// process, the consumer, reads it, with none. From the hand-over on the parent
+// A parent has attached a meter and keeps it so, with the privileges that takes.
+// Another process, the consumer, reads it, with none. From the hand-over on the parent
 // opens no file and parses neither packets nor flows nor what the consumer says: it
 // passes signals on, detaches when it is asked to, and waits.
 type parent struct {
@@ -62,9 +62,16 @@ func (p *parent) run(s *settings) error {
 	if err := p.start(confinement); err != nil {
 		return err
 	}
+	quieten()
+	if err := p.settle(confinement.User); err != nil {
+		_ = p.consumer.Process.Kill()
+		return err
+	}
+	if err := p.tell(message{Handover: p.handover()}); err != nil {
+		return fmt.Errorf("hand the meter over: %w", err)
+	}
 	stop := p.watch()
 	defer stop()
-	quieten()
 	return p.keep()
 }
 
@@ -79,8 +86,9 @@ func quieten() {
 	runtime.GOMAXPROCS(1)
 }
 
-// spareThreads are enough for calls that block: what detaches, and what waits.
-const spareThreads = 4
+// spareThreads are enough for calls that block: what detaches, and what waits for the
+// consumer, and for notifications.
+const spareThreads = 6
 
 // makeThreads makes some, so that none has to be made later: each goroutine has one
 // of its own until all have.
@@ -139,13 +147,12 @@ func (p *parent) start(c *sandbox.Confinement) error {
 	}
 	p.consumer.Stdout, p.consumer.Stderr = forChild(p.env.stdout), p.env.stderr
 	p.consumer.Env = consumerEnvironment()
-	p.consumer.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-	started := make(chan error)
-	sandbox.Thread(func() { p.supervise(c, started) })
-	if err := <-started; err != nil {
+	sandbox.OnThread(func() { err = p.startConfined(c) })
+	if err != nil {
 		return fmt.Errorf("start the consumer: %w", err)
 	}
-	return p.tell(message{Handover: p.handover()})
+	go func() { p.ended <- p.consumer.Wait() }()
+	return nil
 }
 
 // consumerEnvironment has the consumer use as many processors: what a container may
@@ -158,21 +165,18 @@ func consumerEnvironment() []string {
 	return env
 }
 
-// supervise starts the consumer from a thread that has given up what the consumer
-// must not have, and lives as long as it: the consumer's death signal is tied to it.
-func (p *parent) supervise(c *sandbox.Confinement, started chan<- error) {
+// startConfined starts the consumer from a thread that gives up what the consumer
+// must not have. The thread ends then, so the consumer asks for its death signal by
+// itself, when it is told of the meter: a signal is tied to a thread.
+func (p *parent) startConfined(c *sandbox.Confinement) error {
 	missing, err := c.Enter()
-	if err == nil {
-		for _, clause := range missing {
-			p.say.always("warning: %s", clause)
-		}
-		err = p.consumer.Start()
+	if err != nil {
+		return err
 	}
-	started <- err
-	if err == nil {
-		p.ended <- p.consumer.Wait()
-		select {} // it is not worth the system calls to end a thread before the process
+	for _, clause := range missing {
+		p.say.always("warning: %s", clause)
 	}
+	return p.consumer.Start()
 }
 
 // tell says something over the lifeline. Where it cannot be said the consumer is

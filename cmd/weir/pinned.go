@@ -116,6 +116,7 @@ func (r *meterRun) follow(ctx context.Context, a attached) error {
 	if a.Adopted() {
 		r.say.note("adopted the meter at %s, attached %s", r.settings.pin, a.Pinned().Attached.Format("2006-01-02 15:04:05"))
 	}
+	r.tellGone(a)
 	r.pinned = &pinnedRun{}
 	r.finish = func(l *userspace.Ledger) error {
 		if r.watch.isOver() {
@@ -130,6 +131,19 @@ func (r *meterRun) follow(ctx context.Context, a attached) error {
 	return r.observe(ctx, a, userspace.WithConfirmation())
 }
 
+// tellGone says of which interfaces no packets come, where nobody watches for their return.
+func (r *meterRun) tellGone(a attached) {
+	if r.watch != nil {
+		return
+	}
+	for _, i := range a.Interfaces() {
+		if i.State == loader.InterfaceGone || i.State == loader.InterfaceUnseen {
+			r.say.always("%s is %s: weir consume attaches nothing; once it has returned, weir attach --pin %s meters it again",
+				i.Now, i.State, r.settings.pin)
+		}
+	}
+}
+
 func consumeCommand(env *environment) *cli.Command {
 	s := newSettings()
 	duration := span{min: 1}
@@ -138,7 +152,8 @@ func consumeCommand(env *environment) *cli.Command {
 		Usage:     "read the flows of a meter that is pinned",
 		UsageText: "weir consume [OPTIONS] --pin DIR",
 		Description: "Reads what weir attach --pin has started, by its options, until it is interrupted; metering goes on.\n" +
-			"Needs no privilege but to read DIR. One process at a time reads a meter.",
+			"Needs no privilege but to read DIR. One process at a time reads a meter. It attaches nothing: an interface\n" +
+			"that was deleted and has returned is metered again by weir attach --pin DIR.",
 		Flags: append(slices.Concat(s.labelFlags(), s.outputFlags(), s.sandboxFlags()), pinFlag(s, "read the meter in `DIR`; outputs are appended to"),
 			&cli.GenericFlag{Name: "duration", Value: &duration, Category: categoryAttachment,
 				Usage: "end after `DURATION` (default: when interrupted)"}),

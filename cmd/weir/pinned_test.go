@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -156,7 +157,13 @@ func (p *process) kill() {
 // runIn runs weir to its end, in the metered namespace.
 func (w *wire) runIn(t *testing.T, args ...string) (code int, out, said string) {
 	t.Helper()
-	c := exec.Command("ip", append([]string{"netns", "exec", w.rx, os.Args[0]}, args...)...)
+	return w.run(t, append([]string{os.Args[0]}, args...))
+}
+
+// run is runIn by a command line that ends in weir's.
+func (w *wire) run(t *testing.T, args []string) (code int, out, said string) {
+	t.Helper()
+	c := exec.Command("ip", append([]string{"netns", "exec", w.rx}, args...)...)
 	c.Env = append(os.Environ(), asWeir+"=1")
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
@@ -556,4 +563,37 @@ func TestB2KilledDetachIsTakenUpByTheNext(t *testing.T) {
 		}
 	}
 	t.Logf("measured: %d kills of a detachment: %d packets sent, residual 0", kills, s.sent.Load())
+}
+
+// Who only reads attaches nothing, and says so: who may open the links for certain, the
+// others as far as they can see.
+func TestConsumeTellsOfAnInterfaceThatIsGone(t *testing.T) {
+	w := newWire(t)
+	pin, out := pinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
+	w.attach(t, "--pin", pin, "--pin-group", "4343", "-o", out, "--dissections", "0").kill()
+	for p := filepath.Dir(pin); len(p) > len(os.TempDir()); p = filepath.Dir(p) {
+		if err := os.Chmod(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	member := []string{"setpriv", "--reuid", "4242", "--regid", "4343", "--clear-groups", os.Args[0]}
+	if _, said, _ := w.run(t, []string{os.Args[0], "status", "--pin", pin}); !strings.Contains(said, "metering     far: native XDP") {
+		t.Errorf("weir status, before: %s", said)
+	}
+	ip(t, "-n", w.tx, "link", "del", "near")
+	for name, c := range map[string]struct {
+		program      []string
+		consume, row string
+	}{
+		"root":                  {[]string{os.Args[0]}, "far is gone: weir consume attaches nothing", "gone         far\n"},
+		"a member of the group": {member, "far is gone, or in another network namespace: weir consume attaches nothing", "not seen     far: gone, or in another network namespace\n"},
+	} {
+		code, _, said := w.run(t, append(slices.Clone(c.program), "consume", "--pin", pin, "--duration", "100ms", "-o", "csv:-"))
+		if code != exitComplete || !strings.Contains(said, c.consume) || !strings.Contains(said, "weir attach --pin "+pin) {
+			t.Errorf("%s: weir consume: exit code %d: %s", name, code, said)
+		}
+		if code, shown, said := w.run(t, append(slices.Clone(c.program), "status", "--pin", pin)); code != exitComplete || !strings.Contains(shown, c.row) {
+			t.Errorf("%s: weir status: exit code %d: %s%s", name, code, shown, said)
+		}
+	}
 }

@@ -200,6 +200,8 @@ func (i *interfaceStatus) row() (name, value string) {
 	switch loader.InterfaceState(i.State) {
 	case loader.InterfaceGone:
 		return "gone", value
+	case loader.InterfaceUnseen:
+		return "not seen", value + ": " + i.State
 	case loader.InterfaceObserved:
 		return "metering", value + ": " + strings.Join(i.Hooks, ", ")
 	}

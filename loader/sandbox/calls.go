@@ -32,16 +32,20 @@ var errNoSeccomp = errors.New("no seccomp filters")
 // Limit leaves this process the calls, with all its threads, for ever, and no way to
 // new privileges. A kernel without filters leaves it all.
 func (c *Calls) Limit() error {
+	err := c.limitProcess()
+	if errors.Is(err, errNoSeccomp) {
+		return nil
+	}
+	return err
+}
+
+func (c *Calls) limitProcess() error {
 	runtime.LockOSThread() // from which the others take both
 	defer runtime.UnlockOSThread()
 	if err := ForbidNewPrivileges(); err != nil {
 		return err
 	}
-	err := c.limit(seccomp.FilterFlagTSync)
-	if errors.Is(err, errNoSeccomp) {
-		return nil
-	}
-	return err
+	return c.limit(seccomp.FilterFlagTSync)
 }
 
 func (c *Calls) limit(flag seccomp.FilterFlag) error {

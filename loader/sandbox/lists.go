@@ -136,6 +136,63 @@ func ConsumerCalls(workers bool, sockets Sockets) *Calls {
 	return c
 }
 
+// parentCalls are for who waits for another process, and sends it away.
+var parentCalls = []string{
+	"bind", "capget", "fcntl", "getpeername", "getsockname", "getsockopt", "pidfd_send_signal", "recvfrom", "recvmsg", "sendmsg", "sendto",
+	"wait4", "waitid",
+}
+
+// pinCalls replace what is pinned, and take away pins and the control socket. None
+// opens a file: the directory of a pinned meter is open.
+var pinCalls = []string{
+	"chmod", "chown", "fchmodat", "fchmodat2", "fchownat", "getdents64", "lchown", "lseek", "lstat", "newfstatat", "readlink", "readlinkat", "rename",
+	"renameat", "renameat2", "rmdir", "statfs", "statx", "unlink", "unlinkat",
+}
+
+// parentCommands ask what holds a program to an interface, end that, and attach again.
+var parentCommands = []uint64{
+	unix.BPF_LINK_CREATE, unix.BPF_LINK_DETACH, unix.BPF_MAP_UPDATE_ELEM, unix.BPF_OBJ_GET, unix.BPF_OBJ_GET_INFO_BY_FD, unix.BPF_OBJ_PIN,
+	unix.BPF_PROG_QUERY,
+}
+
+// ParentCalls are for a process that has attached a meter, has handed it over, and
+// keeps it so: it opens no file and starts nothing.
+func ParentCalls() *Calls {
+	return &Calls{
+		always: slices.Concat(runtimeCalls, parentCalls, networkCalls, pinCalls),
+		when: slices.Concat(
+			either("bpf", 0, parentCommands...),
+			either("prctl", 0, unix.PR_SET_NAME, unix.PR_SET_VMA),
+			either("kill", 0, own()), either("tgkill", 0, own()),
+			either("socket", 0, unix.AF_UNIX), // of the service manager
+			interfaceSockets(),
+			privateMemory(),
+			[]call{bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD)},
+		),
+		fatal: slices.Concat(fatalCalls, []string{"execve", "fork", "vfork"}),
+	}
+}
+
+// interfaceSockets tell of interfaces; others of netlink are of filters, keys and the like.
+func interfaceSockets() []call {
+	return []call{{"socket", []seccomp.Condition{
+		{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_NETLINK},
+		{Argument: 2, Operation: seccomp.Equal, Value: unix.NETLINK_ROUTE},
+	}}}
+}
+
+// privateMemory is memory that is not executed, and no other process's.
+func privateMemory() []call {
+	return []call{
+		bits("mprotect", 2, seccomp.BitsNotSet, unix.PROT_EXEC),
+		{"mmap", []seccomp.Condition{
+			{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC},
+			// Shared memory counts towards no limit of the process.
+			{Argument: 3, Operation: seccomp.BitsNotSet, Value: unix.MAP_SHARED},
+		}},
+	}
+}
+
 // ReplayCalls are for a process that reads files and writes flows, and may start
 // processes that are another user's.
 func ReplayCalls(sockets Sockets) *Calls {
@@ -156,15 +213,8 @@ func WorkerCalls() *Calls {
 			either("prctl", 0, unix.PR_SET_NAME, unix.PR_SET_VMA),
 			either("kill", 0, own()), either("tgkill", 0, own()),
 			either("prlimit64", 2, 0), // to ask for a limit
-			[]call{
-				bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD),
-				bits("mprotect", 2, seccomp.BitsNotSet, unix.PROT_EXEC),
-				{"mmap", []seccomp.Condition{
-					{Argument: 2, Operation: seccomp.BitsNotSet, Value: unix.PROT_EXEC},
-					// Shared memory counts towards no limit of the process.
-					{Argument: 3, Operation: seccomp.BitsNotSet, Value: unix.MAP_SHARED},
-				}},
-			},
+			privateMemory(),
+			[]call{bits("clone", 0, seccomp.BitsSet, unix.CLONE_THREAD)},
 		),
 		fatal: slices.Concat(fatalCalls, []string{"execve", "socket", "connect", "bpf", "fork", "vfork"}),
 	}

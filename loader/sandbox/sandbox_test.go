@@ -17,9 +17,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const asLimited = "WEIR_TEST_LIMITED"
+const (
+	asLimited = "WEIR_TEST_LIMITED"
+	asSettled = "WEIR_TEST_SETTLED"
+)
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asSettled) != "" {
+		settled()
+		return
+	}
 	if os.Getenv(asLimited) != "" {
 		limited()
 		return
@@ -67,6 +74,42 @@ func TestAConfinedThreadHasNothingLeft(t *testing.T) {
 	}
 	if !MayBecomeOthers() {
 		t.Error("another thread has lost its privileges")
+	}
+}
+
+// settled is a process that settles for some of its privileges, and tells what each thread has.
+func settled() {
+	OnThread(func() { _, _ = (&Confinement{User: &User{Name: "somebody", UID: 4242, GID: 4343}}).Enter() })
+	for range 4 { // threads that wait
+		go func() { runtime.LockOSThread(); select {} }()
+	}
+	r := Remainder{Capabilities: []int{unix.CAP_NET_ADMIN, unix.CAP_BPF}, Group: 4545, Calls: &Calls{always: slices.Concat(runtimeCalls, openCalls)}}
+	missing, err := r.Settle()
+	fmt.Println(missing, err)
+	entries, _ := os.ReadDir("/proc/self/task")
+	for _, e := range entries {
+		text, _ := os.ReadFile("/proc/self/task/" + e.Name() + "/status")
+		fmt.Printf("%s", text)
+	}
+	fmt.Println("open a socket:", func() error { _, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err }())
+}
+
+func TestAProcessSettlesWithAllItsThreads(t *testing.T) {
+	needRoot(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), asSettled+"=1")
+	out, err := cmd.CombinedOutput()
+	text := string(out)
+	threads := strings.Count(text, "Threads:\t")
+	if err != nil || !strings.HasPrefix(text, "[] <nil>\n") || threads < 5 || !strings.HasSuffix(text, "open a socket: operation not permitted\n") {
+		t.Fatalf("%v, %d threads: %s", err, threads, text)
+	}
+	const kept = "0000008000001000\n"
+	for _, want := range []string{"CapInh:\t0000000000000000\n", "CapPrm:\t" + kept, "CapEff:\t" + kept, "CapBnd:\t" + kept, "CapAmb:\t0000000000000000\n",
+		"NoNewPrivs:\t1\n", "Seccomp:\t2\n", "Uid:\t0\t0\t0\t0\n", "4545 \n"} {
+		if n := strings.Count(text, want); n != threads {
+			t.Errorf("%d of %d threads have %q", n, threads, want)
+		}
 	}
 }
 

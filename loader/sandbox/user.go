@@ -3,6 +3,7 @@ package sandbox
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"strconv"
 	"unsafe"
@@ -84,18 +85,24 @@ func (u *User) become() error {
 
 // As runs do as the user would, without any capability, on a thread of its own. It
 // is for looking: what do starts has not what a Confinement leaves.
-func (u *User) As(do func() error) error {
-	done := make(chan error)
-	Thread(func() {
+func (u *User) As(do func() error) (err error) {
+	OnThread(func() {
 		c := Confinement{User: u}
 		if !MayBecomeOthers() {
 			c.User = nil
 		}
-		if err := c.shedPrivilege(); err != nil {
-			done <- err
-			return
+		if err = c.shedPrivilege(); err == nil {
+			err = do()
 		}
-		done <- do()
 	})
-	return <-done
+	return err
+}
+
+// Myself is who this process acts as.
+func Myself() (*User, error) {
+	groups, err := os.Getgroups()
+	if err != nil {
+		return nil, fmt.Errorf("list the groups of this process: %w", err)
+	}
+	return &User{Name: strconv.Itoa(os.Geteuid()), UID: os.Geteuid(), GID: os.Getegid(), Groups: groups}, nil
 }

@@ -112,7 +112,8 @@ func process() []row {
 	return []row{
 		{id: "C1", promise: "a signal drains, a second leaves at once", tests: []string{
 			"cmd/weir TestC1SignalDrains", "cmd/weir TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned",
-			"cmd/weir TestC1SecondSignalEndsAConsumerThatIsStopped", "cmd/weir TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck",
+			"cmd/weir TestC1SecondSignalEndsAConsumerThatIsStopped", "cmd/weir TestC1ConsumerDoesNotWaitForAParentThatIsStopped",
+			"cmd/weir TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck",
 			"loader TestC1DrainOfManyFlows"}},
 		{id: "C2", promise: "rotation neither loses nor repeats a record", tests: []string{
 			"cmd/weir TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce", "userspace/sink TestC2RotationNeitherLosesNorRepeats",
@@ -244,7 +245,8 @@ func security() []row {
 			"cmd/weir TestH2ConsumerThatIsTakenOverReachesItsOutputsPortsOnly",
 			"cmd/weir TestH2ConsumerOfAPinnedMeterCannotDetachIt", "cmd/weir TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly"}},
 		{id: "H3", promise: "the parent touches no input", tests: []string{
-			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns"}},
+			"cmd/weir TestH3ParentOpensNothingAndMakesFewSystemCalls", "cmd/weir TestH3ParentOpensNothingWhenAnInterfaceReturns",
+			"cmd/weir TestH3ParentKeepsTheCapabilitiesThatItHasUseFor"}},
 		{id: "H4", promise: "nDPI may crash or hang: labels suffer, flows do not", tests: []string{
 			"dpi TestH4CrashCostsLabelsNotFlows", "dpi TestH4HangIsEndedByTheWatchdog",
 			"dpi TestH4CrashesAgainAndAgainDoNotHoldUpFlows", "dpi TestH4DeathOfNDPICostsLabelsNotFlows",
