@@ -51,7 +51,7 @@ func accounting() []row {
 		{id: "A8", promise: "10 M flows within bounds of memory and time", tests: []string{
 			"bpf TestA8SweepOfManyRunsComesToEveryEntry", "bpf TestA8SweepByTheIteratorComesToEveryEntry",
 			"loader TestA8SweepOfManyFlowsHoldsNoCPUForLong", "loader TestA8SoftInterruptsComeThroughASweep"},
-			missing: "10 M flows: at 872 octets each, 3.2 GB hold 3.6 M; without CAP_PERFMON or kernel BTF, a run of the sweep below 50 ms beyond some 300,000 flows"},
+			missing: "10 M flows in 3.2 GB: at 872 octets each, it holds 3.6 M; without CAP_PERFMON or kernel BTF, a run of the sweep below 50 ms beyond some 300,000 flows"},
 		{id: "A9", promise: "offline memory is bounded, whatever the number of flows", tests: []string{
 			"userspace TestA9FlowsBeyondTheLimitCloseTheOldest", "userspace TestA9MemoryIsFlatInTheLength",
 			"cmd/weir TestA9FlowsThroughAPipeTakeBoundedMemory"}},
