@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,7 +54,10 @@ func loadIterator(shared map[string]*ebpf.Map, set func(*ebpf.CollectionSpec) er
 		spec.Maps[name].MaxEntries = shared[name].MaxEntries()
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replacements})
-	if err != nil {
+	switch {
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return nil, fmt.Errorf("load the sweep's iterator: %w: it takes a kernel that has its types (CONFIG_DEBUG_INFO_BTF)", err)
+	case err != nil:
 		return nil, explain("load the sweep's iterator", err)
 	}
 	defer coll.Close()

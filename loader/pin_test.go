@@ -506,3 +506,28 @@ func TestH1APinnedMeterChangesItsObjectWithItsPrivilege(t *testing.T) {
 	wantFlows(t, flows, 2, 12)
 	nothingLeft(t, o.Pin)
 }
+
+// Whoever may read a pinned meter sweeps it by the iterator, without a capability.
+func TestH6ReadersOfAPinnedMeterSweepByTheIterator(t *testing.T) {
+	w := newWorld(t)
+	o := pinned(t)
+	_ = attach(t, o, nearName).Close()
+	w.send(w.farSocket, 5, 1)
+	time.Sleep(20 * time.Millisecond)
+	var a *loader.Attachment
+	var open int
+	var err error
+	bpftest.WithCapabilities(t, nil, func() {
+		if a, err = loader.Open(o.Pin, loader.AccessRead); err == nil {
+			h := a.Handles()
+			open = walkAll(t, &h).open
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil || open != 5 {
+		t.Errorf("%d flows are open, want 5 (%v)", open, err)
+	}
+	end(t, attach(t, o, nearName), o)
+}

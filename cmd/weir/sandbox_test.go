@@ -189,8 +189,9 @@ func TestH2ConsumerHasNoPrivilegeAndMetersAllTheSame(t *testing.T) {
 			}
 		}
 	}
-	if got := objects(t, consumer); len(got["map_id"]) != 4 || len(got["prog_id"]) != 2 || len(got["link_id"]) != 0 {
-		t.Errorf("the consumer has %v; want 4 maps, 2 programs, no link", got)
+	// The link is the iterator's, which names its program.
+	if got := objects(t, consumer); len(got["map_id"]) != 5 || len(got["prog_id"]) != 3 || len(got["link_id"]) != 1 {
+		t.Errorf("the consumer has %v; want 5 maps, 2 programs, the sweep's iterator", got)
 	}
 	if pid, ok := processes[worker.Command]; ok {
 		if got := objects(t, pid); len(got) != 0 {

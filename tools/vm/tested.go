@@ -48,6 +48,7 @@ var suites = []suite{
 		{"TestA4StoppedConsumerCostsSinglePacketsOnly", tooSlow},
 		{"TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact", tooSlow},
 		{"TestA6FloodOfSYNsLeavesEstablishedFlowsExact", tooSlow},
+		{"TestA8SoftInterruptsComeThroughASweep", "measures how long packets wait for a processor, which emulation falsifies"},
 		{"TestA11FramesArriveUnchanged", tooSlow},
 		{"TestC1DrainOfManyFlows", tooSlow},
 		{"TestAPinnedMeterIsAdoptedWithWhatItMeteredAlone/(TCX|both)", needsTCX},
