@@ -72,7 +72,7 @@ FAULTS = PATH="$(dir $(GO)):$(PATH)" $(GO) run ./tools/faults $(AS_ROOT)
 test-faults: setup ## Show, row by row, what weir survives (ROWS="A1 B9": these only)
 	@$(FAULTS) $(ROWS)
 
-soak: setup ## The same at full strength: some two hours
+soak: setup ## The same at full strength: an hour or more on an idle machine
 	@$(FAULTS) -soak -timeout 3h -to build/soak.txt $(ROWS)
 
 # The machine is emulated and takes no root, but for what apt installs.
