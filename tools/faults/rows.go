@@ -255,7 +255,7 @@ func security() []row {
 		{id: "H5", promise: "nDPI's process can do nothing else", tests: []string{
 			"dpi TestH5ProcessHasNoPrivileges", "dpi TestH5ProcessThatIsTakenOverCanDoNothing"}},
 		{id: "H6", promise: "pins are for their group only", tests: []string{
-			"loader TestH6PinsHaveTheirModes", "loader TestH6PinsAreAGroups", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse", "cmd/weir TestH6GroupMayBeNamedInTheSandbox",
+			"loader TestH6PinsHaveTheirModes", "loader TestH6ReadersOfAPinnedMeterSweepByTheIterator", "loader TestH6PinsAreAGroups", "cmd/weir TestH6MemberOfTheGroupReadsAndNobodyElse", "cmd/weir TestH6GroupMayBeNamedInTheSandbox",
 			"examples/pinnedflows TestH6UnprivilegedProgramReadsAPinnedMeterAlone"}},
 		{id: "H7", promise: "the control socket refuses strangers and garbage", tests: []string{
 			"cmd/weir TestH7StrangersAreNotAnswered", "cmd/weir TestH7ControlSocketAnswersOneQuestionAndClosesOnGarbage",
