@@ -54,7 +54,7 @@ func TestB12EveryExitLeavesNothing(t *testing.T) {
 			w := newWire(t)
 			p := w.attach(t, "--direction", "both", "-o", "csv:"+os.DevNull, "--duration", "2s")
 			kernel := objects(t, p.Process.Pid)
-			if len(kernel["prog_id"]) < 3 || len(kernel["map_id"]) < 3 || len(kernel["link_id"]) != 2 {
+			if len(kernel["prog_id"]) < 3 || len(kernel["map_id"]) < 3 || len(kernel["link_id"]) != 3 {
 				t.Fatalf("the running meter has %v", kernel)
 			}
 			end(t, p)

@@ -479,7 +479,7 @@ func TestB1KilledMeterLeavesNothing(t *testing.T) {
 	w := newWire(t)
 	p := w.attach(t, "--direction", "both", "-o", "csv:"+os.DevNull)
 	kernel := objects(t, p.Process.Pid)
-	if len(kernel["prog_id"]) < 3 || len(kernel["map_id"]) < 3 || len(kernel["link_id"]) != 2 {
+	if len(kernel["prog_id"]) < 3 || len(kernel["map_id"]) < 3 || len(kernel["link_id"]) != 3 {
 		t.Fatalf("the running meter has %v", kernel)
 	}
 	stop := make(chan struct{})
