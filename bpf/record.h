@@ -173,12 +173,14 @@ static __always_inline void vectors_update(struct flow_vectors *v, __u64 number,
 					   __u64 now_us, __u32 direction)
 {
 	__u64 gap = number ? gap_since(v->last_us, now_us) : 0;
+	__u32 i = number;
 
-	if (number >= SPLT_MAX)
-		return;
 	v->last_us = max_u64(v->last_us, now_us);
-	AT_INDEX(number, SPLT_MAX, v->packets[at].size = size; v->packets[at].iat_us = gap);
 	v->direction |= direction << number;
+	/* or the compiler adds before it compares, which Linux 6.1 does not connect */
+	asm volatile("" : "+r"(i));
+	if (i < SPLT_MAX)
+		AT_INDEX(i, SPLT_MAX, v->packets[at].size = size; v->packets[at].iat_us = gap);
 }
 
 /* first: of the direction. */
