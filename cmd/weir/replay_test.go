@@ -285,7 +285,7 @@ func TestG1FullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
 			if n := len(lines(f.out.String())); n != 5 {
 				t.Errorf("the other output has %d flows, want 5", n)
 			}
-			for _, want := range []string{"no space left on device", "not sent: csv:/dev/full (no space)", "66 packets were not written (no space)"} {
+			for _, want := range []string{"no space left on device", "not sent: csv:/dev/full (no space)", "66 packets were not sent (no space)"} {
 				if !strings.Contains(f.err.String(), want) {
 					t.Errorf("stderr lacks %q: %s", want, f.err.String())
 				}
