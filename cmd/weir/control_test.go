@@ -190,7 +190,7 @@ func TestStatusOfAControlSocketIsTextOrJSON(t *testing.T) {
 	_, path := controlled(t)
 	code, f := weir(t, "status", "--control", path)
 	for _, want := range []string{"metering     lan0 (attached as eth0): native XDP\n", "version      test\n", "observed     7 packets, 700 octets\n",
-		"output       csv:x: has failed, 2 flows with 5 packets not written (no space)\n"} {
+		"output       csv:x: has failed, 2 flows with 5 packets not sent (no space)\n"} {
 		if code != exitComplete || !strings.Contains(f.out.String(), want) {
 			t.Errorf("exit code %d: %s: no %q", code, f.out.String(), want)
 		}

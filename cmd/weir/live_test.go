@@ -584,19 +584,3 @@ func TestWhatCannotBeAttachedIsOneLineAndExitCode1(t *testing.T) {
 		})
 	}
 }
-
-func TestAFileThatMayNotBeReadIsOneLineAndExitCode1(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("giving up privileges needs some: run as root")
-	}
-	secret := write(t, "secret.pcap", read(t, http1))
-	if err := os.Chmod(secret, 0); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", os.Args[0], "replay", secret)
-	cmd.Env = append(os.Environ(), asWeir+"=1")
-	said, _ := cmd.CombinedOutput()
-	if code := cmd.ProcessState.ExitCode(); code != exitFailed || len(lines(string(said))) != 1 || !strings.Contains(string(said), "permission denied") {
-		t.Errorf("exit code %d, said %q; want 1 and one line", code, said)
-	}
-}

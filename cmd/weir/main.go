@@ -33,11 +33,13 @@ func main() {
 	if len(args) > 0 && args[0] == consumerCommand {
 		os.Exit(consume(env, args[1:], signals, hangups))
 	}
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM)
+	asked := make(chan os.Signal, 4)
+	go wishes(asked, signals, sameWish)
+	signal.Notify(asked, unix.SIGINT, unix.SIGTERM)
 	// Where a terminal is to hang up, its SIGHUP ends the run like the others; a
 	// service has none, and is asked to reopen its files.
 	if isTerminal(os.Stdin) || isTerminal(os.Stdout) || isTerminal(os.Stderr) {
-		signal.Notify(signals, unix.SIGHUP)
+		signal.Notify(asked, unix.SIGHUP)
 	} else {
 		signal.Notify(hangups, unix.SIGHUP)
 	}

@@ -284,10 +284,10 @@ func (r *meterRun) checkLoss(l *userspace.Ledger) error {
 	}
 	percent := 100 * float64(lost) / float64(total)
 	if percent <= r.settings.maxLoss.p {
-		r.say.note("%d packets, %.4g %%, were lost or not written", lost, percent)
+		r.say.note("%d packets, %.4g %%, were lost or not sent", lost, percent)
 		return nil
 	}
-	return &codedError{exitLoss, fmt.Errorf("%d packets, %.4g %%, were lost or not written; --max-loss accepts %g %%", lost, percent, r.settings.maxLoss.p)}
+	return &codedError{exitLoss, fmt.Errorf("%d packets, %.4g %%, were lost or not sent; --max-loss accepts %g %%", lost, percent, r.settings.maxLoss.p)}
 }
 
 // tellDPI tells how classification went, if it did not go well.

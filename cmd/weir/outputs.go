@@ -283,7 +283,7 @@ func (o *outputs) settle(l *userspace.Ledger, before userspace.Count) {
 			o.say.always("%s: column %s could not be found for %d flows; this is a fault of weir, please report it", out.sink.Name(), column, n)
 		}
 		if out.flows > 0 && !out.gone {
-			o.say.always("%s: %d flows with %d packets were not written (%s)", out.sink.Name(), out.flows, out.notSent.Packets, byCause(out.causes))
+			o.say.always("%s: %d flows with %d packets were not sent (%s)", out.sink.Name(), out.flows, out.notSent.Packets, byCause(out.causes))
 		}
 	}
 }

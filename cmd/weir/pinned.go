@@ -228,7 +228,7 @@ func (r *meterRun) detach(ctx context.Context, a attached) error {
 	r.finish = func(l *userspace.Ledger) error { return r.countInterfaces(a, l) }
 	err := r.observe(ctx, a, userspace.WithConfirmation(), userspace.WithDetach(a.Detach))
 	if len(r.errs) > 0 || !r.pinned.all() || err != nil && exitCode(err) == exitFailed {
-		r.say.always("%s stays, with the flows that were not written: weir detach again, or give them up with --discard", r.settings.pin)
+		r.say.always("%s stays, with the flows that were not sent: weir detach again, or give them up with --discard", r.settings.pin)
 		return err
 	}
 	return worst(err, a.Remove())

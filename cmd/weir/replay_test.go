@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -284,7 +285,7 @@ func TestG1FullDiskIsALossOfFlowsToThatOutputOnly(t *testing.T) {
 			if n := len(lines(f.out.String())); n != 5 {
 				t.Errorf("the other output has %d flows, want 5", n)
 			}
-			for _, want := range []string{"no space left on device", "not sent: csv:/dev/full (no space)", "66 packets were not written (no space)"} {
+			for _, want := range []string{"no space left on device", "not sent: csv:/dev/full (no space)", "66 packets were not sent (no space)"} {
 				if !strings.Contains(f.err.String(), want) {
 					t.Errorf("stderr lacks %q: %s", want, f.err.String())
 				}
@@ -348,5 +349,21 @@ func TestAnOutputThatCannotBeOpenedIsAFailure(t *testing.T) {
 	code, f := weir(t, "replay", http1, "-o", "csv:/nowhere/x.csv")
 	if said := lines(f.err.String()); code != exitFailed || len(said) != 1 || !strings.Contains(said[0], unix.ENOENT.Error()) {
 		t.Errorf("exit code %d, stderr %q; want 1 and a line that says why", code, said)
+	}
+}
+
+func TestAFileThatMayNotBeReadIsOneLineAndExitCode1(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving up privileges needs some: run as root")
+	}
+	secret := write(t, "secret.pcap", read(t, http1))
+	if err := os.Chmod(secret, 0); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("setpriv", "--bounding-set", "-all", "--inh-caps", "-all", os.Args[0], "replay", secret)
+	cmd.Env = append(os.Environ(), asWeir+"=1")
+	said, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != exitFailed || len(lines(string(said))) != 1 || !strings.Contains(string(said), "permission denied") {
+		t.Errorf("exit code %d, said %q; want 1 and one line", code, said)
 	}
 }

@@ -212,16 +212,16 @@ func TestWhatARunComesTo(t *testing.T) {
 		},
 		"packets lost": {
 			change: func(e *endless) { lose(e, count(2)) },
-			code:   exitLoss, said: "2 packets, 40 %, were lost or not written",
+			code:   exitLoss, said: "2 packets, 40 %, were lost or not sent",
 		},
 		"packets lost and that accepted": {
 			change: func(e *endless) { lose(e, count(2)) },
 			run:    func(r *meterRun) { r.settings.maxLoss.p = 40 },
-			code:   exitComplete, said: "2 packets, 40 %, were lost or not written",
+			code:   exitComplete, said: "2 packets, 40 %, were lost or not sent",
 		},
 		"packets that an interface counted and nobody saw": {
 			run:  func(r *meterRun) { r.nicIsExact, r.finish = true, counted(nic(6, 6)) },
-			code: exitLoss, said: "3 packets, 50 %, were lost or not written",
+			code: exitLoss, said: "3 packets, 50 %, were lost or not sent",
 		},
 		"an interface that counts otherwise": {
 			run:  func(r *meterRun) { r.finish = counted(nic(6, 6)) },

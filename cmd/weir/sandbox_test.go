@@ -546,7 +546,7 @@ func TestC1SecondSignalEndsAConsumerThatIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.interrupt(t)
-	time.Sleep(100 * time.Millisecond) // two at once may be one
+	time.Sleep(2 * sameWish) // two at once are one
 	p.interrupt(t)
 	code, _, said := p.end(t)
 	if code != exitFailed || !strings.Contains(said, "the consumer ended by signal: killed") {

@@ -91,7 +91,7 @@ func (s *settings) outputFlags() []cli.Flag {
 		&cli.GenericFlag{Name: "drain", Value: &s.drain, Category: categoryOutput,
 			Usage: "at the end wait `DURATION` for what is queued to arrive, then give it up"},
 		&cli.GenericFlag{Name: "max-loss", Value: &s.maxLoss, Category: categoryOutput,
-			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not written"},
+			Usage: "end with exit code 4 when more than `PERCENT` of the packets were lost or not sent"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Category: categoryOutput,
 			Usage: "say nothing but errors and losses: no summary, no progress"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Category: categoryOutput,

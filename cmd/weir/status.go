@@ -173,7 +173,7 @@ func (s *statusReport) text() string {
 		row(c.name, "%d packets, %d octets", c.Packets, c.Octets)
 	}
 	for _, o := range s.Outputs {
-		value := fmt.Sprintf("%s: %s, %d flows with %d packets not written", o.Name, o.State, o.Flows, o.NotSent.Packets)
+		value := fmt.Sprintf("%s: %s, %d flows with %d packets not sent", o.Name, o.State, o.Flows, o.NotSent.Packets)
 		if len(o.Causes) > 0 {
 			value += " (" + byCause(o.Causes) + ")"
 		}

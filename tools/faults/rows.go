@@ -114,6 +114,7 @@ func process() []row {
 			"cmd/weir TestC1SignalDrains", "cmd/weir TestC1SecondSignalLeavesAtOnceAndSaysWhatIsAbandoned",
 			"cmd/weir TestC1SecondSignalEndsAConsumerThatIsStopped", "cmd/weir TestC1ConsumerDoesNotWaitForAParentThatIsStopped",
 			"cmd/weir TestC1SecondSignalLeavesThoughAnOutputThatIsWaitedForIsStuck",
+			"cmd/weir TestC1SignalsThatComeTogetherAreOneWish", "cmd/weir TestC1SignalToTheProcessAndToItsGroupEndsTheRunInOrder",
 			"loader TestC1DrainOfManyFlows"}},
 		{id: "C2", promise: "rotation neither loses nor repeats a record", tests: []string{
 			"cmd/weir TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce", "userspace/sink TestC2RotationNeitherLosesNorRepeats",

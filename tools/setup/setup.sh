@@ -45,6 +45,24 @@ install_packages() {
 	return $status
 }
 
+# keep_from_booting has the daemons of the packages that were installed just now stay
+# away when the machine starts the next time. What was there before is left as it was.
+keep_from_booting() {
+	local package unit
+	for package; do
+		case $package in
+		nginx-light) set -- nginx.service ;;
+		openssh-server) set -- ssh.service ssh.socket ;;
+		nfdump) set -- nfdump.service ;;
+		*) continue ;;
+		esac
+		for unit; do
+			[ ! -e "/lib/systemd/system/$unit" ] || "${sudo[@]}" systemctl disable -q "$unit" >/dev/null 2>&1 ||
+				echo "setup: $unit will run from the next start of this machine on: systemctl disable $unit keeps it from that" >&2
+		done
+	done
+}
+
 updated=
 update() {
 	[ -n "$updated" ] && return
@@ -98,5 +116,6 @@ if [ ${#lacking[@]} -gt 0 ]; then
 	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null || die "installing packages needs root, and sudo is not here: run this as root"
 	update
 	install_packages "${lacking[@]}" || die "apt-get could not install: ${lacking[*]}; its message is above"
+	keep_from_booting "${lacking[@]}"
 fi
 need_go

@@ -38,7 +38,8 @@ is absent: ` + "`statistics`" + ` comes with ` + "`--statistics`" + `, ` + "`spl
 - **Learnt by** tells who fills a column of classification: libndpi from that release on, or weir itself with any release.
   "weir itself; nDPI from 4.10" is nDPI's from 4.10 on and weir's own before, or where nDPI has nothing. Which releases weir
   runs with is in [nDPI](reference/ndpi.md). A text is at most 255 octets long.
-- **IPFIX** names the information element of the same meaning; *reverse* is RFC 5103's reverse of it.
+- **IPFIX** names the information element of the same meaning; *reverse* is RFC 5103's reverse of it. Of which
+  columns weir sends which elements is in [IPFIX](reference/ipfix.md).
 
 In CSV (RFC 4180 with line feeds) and NDJSON, an ` + "`f64`" + ` is the shortest decimal that reads back the same, whole numbers
 as ` + "`5.0`" + `; lists are ` + "`[0, 1, -1]`" + `, in CSV inside quotes. Octets that are not UTF-8 are written U+FFFD.

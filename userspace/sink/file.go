@@ -32,17 +32,9 @@ func (s *stream) openFile(path string, mode int) error {
 	return nil
 }
 
-// cutTorn takes a last record that a killed process has left in part off a file.
+// cutTorn takes a last record that a killed process has left in part off a regular
+// file, if there is such a file.
 func cutTorn(format, path string) error {
-	if format == IPFIX {
-		return cutTornMessage(path)
-	}
-	return cutTornLine(path)
-}
-
-// cutTornLine takes what follows the last line end off a regular file, if there is
-// such a file. No record that is torn is longer than what is written at once.
-func cutTornLine(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil
@@ -55,19 +47,30 @@ func cutTornLine(path string) error {
 		return err
 	}
 	defer f.Close()
-	tail := make([]byte, min(info.Size(), 2*flushAt))
-	start := info.Size() - int64(len(tail))
-	if _, err := f.ReadAt(tail, start); err != nil {
+	whole := lastLineEnd
+	if format == IPFIX {
+		whole = lastMessageEnd
+	}
+	end, err := whole(f, info.Size())
+	if err != nil || end == info.Size() {
 		return err
+	}
+	return f.Truncate(end)
+}
+
+// lastLineEnd is where the last line ends that is whole. No record that is torn is
+// longer than what is written at once.
+func lastLineEnd(f *os.File, size int64) (end int64, err error) {
+	tail := make([]byte, min(size, 2*flushAt))
+	start := size - int64(len(tail))
+	if _, err := f.ReadAt(tail, start); err != nil {
+		return 0, err
 	}
 	line := bytes.LastIndexByte(tail, '\n')
 	if line < 0 && start > 0 {
-		return errors.New("its end is no text of lines")
+		return 0, errors.New("its end is no text of lines")
 	}
-	if end := start + int64(line) + 1; end < info.Size() {
-		return f.Truncate(end)
-	}
-	return nil
+	return start + int64(line) + 1, nil
 }
 
 // begin puts the header before what is buffered, in an output that is empty. Of IPFIX

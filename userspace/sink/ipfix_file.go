@@ -49,30 +49,9 @@ func (e *ipfixFile) appendMessages(dst, records []byte) []byte {
 	return dst
 }
 
-// cutTornMessage takes what follows the last whole message off a regular file, if there
-// is such a file. Only the messages themselves tell where they end.
-func cutTornMessage(path string) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	end, err := lastMessageEnd(f)
-	if err != nil || end == info.Size() {
-		return err
-	}
-	return f.Truncate(end)
-}
-
-// lastMessageEnd is where the last message ends that is whole.
-func lastMessageEnd(file io.Reader) (end int64, err error) {
+// lastMessageEnd is where the last message ends that is whole. Only the messages
+// themselves tell where they end.
+func lastMessageEnd(file *os.File, _ int64) (end int64, err error) {
 	r := bufio.NewReaderSize(file, flushAt)
 	for {
 		header, err := r.Peek(4)

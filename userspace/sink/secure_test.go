@@ -68,20 +68,23 @@ func patientLimits(l *limits) {
 	l.connect, l.stall, l.accept = 20*time.Second, 20*time.Second, 500*time.Millisecond
 }
 
-// Whatever keeps a handshake from its end, no flow leaves, and each is counted with that cause.
-func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
+// A failingHandshake is one that comes to no end, and why.
+type failingHandshake struct {
+	name   string
+	server *tls.Config
+	client *tls.Config
+	serve  func(*collector, int, *tls.Conn) // nil to read all
+	limits Option
+	want   string
+}
+
+func failingHandshakes(t *testing.T) (a *tlstest.Authority, all []failingHandshake) {
+	t.Helper()
 	a, other := tlstest.New(t), tlstest.New(t)
 	mine := a.Certificate(tlstest.Soon(), "127.0.0.1")
 	stalled := make(chan struct{})
 	t.Cleanup(func() { close(stalled) })
-	for _, c := range []struct {
-		name   string
-		server *tls.Config
-		client *tls.Config
-		serve  func(*collector, int, *tls.Conn) // nil to read all
-		limits Option
-		want   string
-	}{
+	return a, []failingHandshake{
 		{name: "another name", server: &tls.Config{Certificates: []tls.Certificate{a.Certificate(tlstest.Soon(), "other.example", "10.0.0.1")}},
 			want: "x509: certificate is valid for 10.0.0.1, not 127.0.0.1"},
 		{name: "another name than is asked for", server: &tls.Config{Certificates: []tls.Certificate{mine}}, client: &tls.Config{ServerName: "collector.example"},
@@ -122,7 +125,13 @@ func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
 			}}, want: "the other side refuses: tls: "},
 		{name: "no certificate where one is wanted, TLS 1.2", server: &tls.Config{Certificates: []tls.Certificate{mine}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
 			want: "the other side refuses: tls: "},
-	} {
+	}
+}
+
+// Whatever keeps a handshake from its end, no flow leaves, and each is counted with that cause.
+func TestG3HandshakeThatFailsCostsWhatFindsNoRoom(t *testing.T) {
+	a, all := failingHandshakes(t)
+	for _, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			serve := c.serve
