@@ -81,7 +81,7 @@ func (x *exporter) appendStatistics(dst []byte, m *ipfix.Messages) []byte {
 	return dst
 }
 
-// refusal is what found no room in the queue.
+// refusal is what found no room in the queue, or was given up.
 func (x *exporter) refusal() ipfix.Refusal {
 	return ipfix.Refusal{Flows: x.turnedAway.Load(), Count: x.queue.refusedInAll()}
 }
