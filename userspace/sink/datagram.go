@@ -28,7 +28,11 @@ type departure struct {
 
 func dialDatagrams(ctx context.Context, p place, l *limits) (*datagrams, error) {
 	dialer := net.Dialer{Timeout: l.connect, Resolver: &net.Resolver{PreferGo: true}}
-	conn, err := dialer.DialContext(ctx, p.network, p.address)
+	address, err := numberZone(p.network, p.address)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := dialer.DialContext(ctx, p.network, address)
 	if err != nil {
 		return nil, bareNetwork(err)
 	}
