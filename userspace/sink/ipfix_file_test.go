@@ -6,7 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/weirflow/weir/userspace"
 )
 
 // writeNumbered opens a file of messages, and writes flows from one number to another.
@@ -105,3 +108,86 @@ func TestFileThatIsReopenedHasTemplates(t *testing.T) {
 		}
 	}
 }
+
+// twoWay is a flow of which every other has packets both ways, and how many records these
+// are by themselves.
+func twoWay(n uint64) (f *userspace.Flow, directions int) {
+	f = numbered(n)
+	f.Record.Dir[1].Packets = n % 2
+	return f, 1 + int(n%2)
+}
+
+// The numbers in a file are those of what is in it, in order: although flows wait when
+// another part is begun, and others found no room.
+func TestFilesOfMessagesAreNumberedAsTheyAreWritten(t *testing.T) {
+	for _, ending := range []string{"", "?biflow=off"} {
+		path := filepath.Join(t.TempDir(), "flows.ipfix")
+		s, err := Open("ipfix:"+path+ending, everything, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &behind{stream: s.(*stream), closing: make(chan struct{}), reopens: make(chan chan error, 1), done: make(chan struct{})}
+		b.entrance.init(b.stream.name, b.stream.encoder, nil, newLimits([]Option{WithQueue(500, 1<<20)}), b.why)
+		refused, records := 0, 0
+		for n := uint64(1); n <= 1200; n++ {
+			f, directions := twoWay(n)
+			switch {
+			case b.Write(f) != nil:
+				refused++
+			case ending == "":
+				records++
+			default:
+				records += directions
+			}
+			if n%600 == 0 {
+				b.reopens <- make(chan error, 1) // taken after the first batch of several
+				if err := b.write(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := b.stream.Close(); err != nil {
+			t.Fatal(err)
+		}
+		read := readSession(t, split(t, string(readFile(t, path))))
+		if len(read.flows) != records || len(read.templates) != 3 || refused != 200 {
+			t.Errorf("%s: %d records, templates in messages %v, %d flows refused; want %d, three times and 200", ending, len(read.flows), read.templates, refused, records)
+		}
+		if first, last := read.templates[1], read.templates[2]; first < 100 || first > 400 || last > read.messages-100 {
+			t.Errorf("%s: templates are in messages %v of %d, want some amid flows that waited", ending, read.templates, read.messages)
+		}
+	}
+}
+
+// What a disk without room did not take leaves no gap.
+func TestFlowsThatAFileRefusedHaveNoNumber(t *testing.T) {
+	var out bytes.Buffer
+	s, err := Open("ipfix:-?biflow=off", everything, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.(*stream)
+	refused, records := 0, 0
+	for n := uint64(1); n <= 1000; n++ {
+		w.writer = &out
+		if n < 500 {
+			w.writer = full{}
+		}
+		if f, directions := twoWay(n); s.Write(f) != nil {
+			refused++
+		} else {
+			records += directions
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if read := readSession(t, split(t, out.String())); len(read.flows) != records || refused == 0 {
+		t.Errorf("%d records, %d flows refused; want %d records, and some refused", len(read.flows), refused, records)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

@@ -149,6 +149,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 	if ending.labels {
 		s.labels = newLabelEncoder(columns)
 	}
+	if format == IPFIX {
+		s.sequence = new(sequence)
+	}
 	limits := newLimits(opts)
 	p, remote, _ := findPlace(path)
 	switch {
