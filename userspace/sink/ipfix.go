@@ -55,12 +55,14 @@ func newExporter(name string, p place, columns []feature.Column, o *ipfix.Option
 	x := &exporter{remote: newRemote(name, p, ipfixEncoder{e}, nil, l)}
 	all := ipfix.NewMessages(o, octets, time.Now)
 	templates := e.AppendTemplates(nil)
+	try := -1
 	x.dial = func(ctx context.Context) (link, error) {
+		try++
 		all.Restart()
 		m := &messageLink{messages: all, templates: templates, statistics: x.appendStatistics, every: o.Resend}
 		var err error
 		if p.network == "udp" {
-			m.datagrams, err = dialDatagrams(ctx, p, &x.limits)
+			m.datagrams, err = dialDatagrams(ctx, p, &x.limits, try)
 			m.link = m.datagrams
 		} else {
 			m.link, err = dial(ctx, p, &x.limits)
