@@ -44,12 +44,9 @@ type exporter struct {
 func (x *exporter) Report(ledger func() userspace.Ledger) { x.ledger.Store(&ledger) }
 
 func newExporter(name string, p place, columns []feature.Column, o *ipfix.Options, l limits) *exporter {
-	octets := o.Message
-	if octets == 0 {
-		octets = ipfix.StreamOctets
-		if p.network == "udp" {
-			octets = ipfix.DatagramOctets
-		}
+	octets := o.Octets(ipfix.StreamOctets)
+	if p.network == networkUDP {
+		octets = o.Octets(ipfix.DatagramOctets)
 	}
 	e := ipfix.NewEncoder(columns, o, octets)
 	x := &exporter{remote: newRemote(name, p, ipfixEncoder{e}, nil, l)}
@@ -61,7 +58,7 @@ func newExporter(name string, p place, columns []feature.Column, o *ipfix.Option
 		all.Restart()
 		m := &messageLink{messages: all, templates: templates, statistics: x.appendStatistics, every: o.Resend}
 		var err error
-		if p.network == "udp" {
+		if p.network == networkUDP {
 			m.datagrams, err = dialDatagrams(ctx, p, &x.limits, try)
 			m.link = m.datagrams
 		} else {

@@ -26,7 +26,8 @@ type ipfixFile struct {
 }
 
 func newIPFIXFile(columns []feature.Column, o *ipfix.Options) *ipfixFile {
-	return &ipfixFile{Encoder: ipfix.NewEncoder(columns, o, ipfix.StreamOctets), messages: ipfix.NewMessages(o, ipfix.StreamOctets, time.Now)}
+	octets := o.Octets(ipfix.StreamOctets)
+	return &ipfixFile{Encoder: ipfix.NewEncoder(columns, o, octets), messages: ipfix.NewMessages(o, octets, time.Now)}
 }
 
 // appendHeader implements encoder.

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/feature"
 )
 
 // writeNumbered opens a file of messages, and writes flows from one number to another.
@@ -184,6 +186,35 @@ func TestFlowsThatAFileRefusedHaveNoNumber(t *testing.T) {
 	}
 	if read := readSession(t, split(t, out.String())); len(read.flows) != records || refused == 0 {
 		t.Errorf("%d records, %d flows refused; want %d records, and some refused", len(read.flows), refused, records)
+	}
+}
+
+func TestMessagesOfFilesAreAsLongAsIsAskedFor(t *testing.T) {
+	columns := feature.Columns(feature.Options{Statistics: true, TCP: true, IP: true, L7: true, L7Full: true})
+	long := numbered(1)
+	text := strings.Repeat("x", 300)
+	long.Interface, long.L7 = text, &userspace.L7{ApplicationName: text, ApplicationCategoryName: text, UserAgent: text, ContentType: text,
+		Details: &userspace.L7Details{HTTPURL: text}}
+	longest := map[string]int{}
+	for _, ending := range []string{"?message=1200", ""} {
+		var out bytes.Buffer
+		s, err := Open("ipfix:-"+ending, columns, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Write(long), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		messages := split(t, out.String())
+		for _, m := range messages {
+			longest[ending] = max(longest[ending], len(m))
+		}
+		if read := readSession(t, messages); len(read.flows) != 1 {
+			t.Errorf("%q: %d flows", ending, len(read.flows))
+		}
+	}
+	if longest["?message=1200"] > 1200 || longest[""] <= 1200 {
+		t.Errorf("the longest messages have %v octets", longest)
 	}
 }
 

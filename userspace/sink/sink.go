@@ -207,7 +207,7 @@ func Parse(spec string) (format, path string, err error) {
 		err = &SpecError{spec, reason}
 	} else if err == nil && remote && format == Table {
 		err = &SpecError{spec, "a table is for reading: csv, ndjson and ipfix go over a network"}
-	} else if err == nil && p.network == "udp" && format != IPFIX {
+	} else if err == nil && p.network == networkUDP && format != IPFIX {
 		err = &SpecError{spec, "lines need a connection: only ipfix goes over udp"}
 	}
 	return format, path, err
