@@ -152,12 +152,19 @@ func (o *outputs) reopen() {
 }
 
 // close closes every output, and says whether each wrote all that it held, but for
-// those that queue. Nothing else runs.
+// those that queue. Nothing else runs. They are waited for at the same time: several that
+// are out of reach take no longer than one.
 func (o *outputs) close() (done bool) {
+	errs := make([]error, len(o.all))
+	var closing sync.WaitGroup
+	for i, out := range o.all {
+		closing.Go(func() { errs[i] = out.sink.Close() })
+	}
+	closing.Wait()
 	done = true
-	for _, out := range o.all {
-		if err := out.sink.Close(); err != nil {
-			o.trouble(out, err)
+	for i, out := range o.all {
+		if errs[i] != nil {
+			o.trouble(out, errs[i])
 			_, queued := out.sink.(sink.Queued)
 			done = done && queued
 		}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace/sink"
@@ -13,10 +14,11 @@ import (
 
 // A reach is what outputs over a network take.
 type reach struct {
-	sockets sandbox.Sockets
-	ports   []uint16 // of TCP, that they connect to
-	names   bool     // are to be resolved
-	paths   []string // of Unix sockets
+	sockets  sandbox.Sockets
+	ports    []uint16 // of TCP, that they connect to
+	names    bool     // are to be resolved
+	services bool     // a port is a name
+	paths    []string // of Unix sockets
 }
 
 // portDNS is where names are asked for, over TCP where an answer is too long for UDP.
@@ -37,44 +39,40 @@ func reachOf(outputs []string) (*reach, error) {
 			r.paths = append(r.paths, address)
 		case network == "udp":
 			r.sockets.UDP = true
-			if err := r.name(address); err != nil {
+			if _, err := r.address("udp", address); err != nil {
 				return nil, fmt.Errorf("output %q: %w", spec, err)
 			}
 		default:
-			if err := r.tcp(address); err != nil {
+			port, err := r.address("tcp", address)
+			if err != nil {
 				return nil, fmt.Errorf("output %q: %w", spec, err)
 			}
+			r.sockets.TCP = true
+			r.connect(port)
 		}
 	}
 	return r, nil
 }
 
-// tcp adds a host and a port, either of which may be a name.
-func (r *reach) tcp(address string) error {
-	_, service, err := net.SplitHostPort(address)
+// address adds what it takes to resolve a host and a port, either of which may be a
+// name, and finds the port.
+func (r *reach) address(network, address string) (port uint16, err error) {
+	host, service, err := net.SplitHostPort(address)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	port, err := net.DefaultResolver.LookupPort(context.Background(), "tcp", service)
+	n, err := net.DefaultResolver.LookupPort(context.Background(), network, service)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	r.sockets.TCP = true
-	r.connect(uint16(port))
-	return r.name(address)
-}
-
-// name adds what it takes to resolve a host, if that is a name.
-func (r *reach) name(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return err
+	if _, err := strconv.Atoi(service); err != nil {
+		r.services = true
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
 		r.names, r.sockets.UDP, r.sockets.TCP = true, true, true
 		r.connect(portDNS)
 	}
-	return nil
+	return uint16(n), nil
 }
 
 func (r *reach) connect(port uint16) {

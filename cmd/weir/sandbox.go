@@ -96,7 +96,10 @@ func (w *wants) remote(s *settings) {
 		w.need(path, unix.W_OK)
 	}
 	if w.reach.names {
-		w.files.Read = append(w.files.Read, "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services")
+		w.files.Read = append(w.files.Read, "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf")
+	}
+	if w.reach.services {
+		w.files.Read = append(w.files.Read, "/etc/services")
 	}
 	if !overTLS(s.outputs) {
 		return

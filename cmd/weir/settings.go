@@ -185,6 +185,8 @@ func (s *settings) readOutput(c *cli.Context, env *environment) error {
 	switch {
 	case c.Bool("quiet") && c.Bool("verbose"):
 		return &usageError{c.Command.Name, errors.New("--quiet and --verbose contradict each other")}
+	case s.noSandbox && s.user != "":
+		return &usageError{c.Command.Name, errors.New("--user means nothing with --no-sandbox, which leaves all to the user who has started weir")}
 	case c.Bool("quiet"):
 		s.level = quiet
 	case c.Bool("verbose"):

@@ -40,6 +40,7 @@ func TestWrongCommandLinesAreOneLineAndExitCode2(t *testing.T) {
 		"no pin to consume":     {"consume", "name the pinned meter with --pin; see weir consume --help"},
 		"no pin to look at":     {"status", "name the meter with --pin or --control"},
 		"no pin to detach":      {"detach --discard", "name the pinned meter with --pin"},
+		"user of no sandbox":    {"attach eth0 --no-sandbox --user nobody", "--user means nothing with --no-sandbox"},
 		"interface to detach":   {"detach --pin x eth0", "no arguments are taken"},
 		"schema of something":   {"schema x", "no arguments are taken"},
 		"version of something":  {"version x", "no arguments are taken"},

@@ -131,7 +131,8 @@ func ConsumerCalls(workers bool, sockets Sockets) *Calls {
 	if (sockets != Sockets{}) {
 		c.always = slices.Concat(c.always, networkCalls)
 		c.when = slices.Concat(c.when, sockets.calls(),
-			either("ioctl", 1, unix.SIOCOUTQ)) // how much has not arrived
+			either("ioctl", 1, unix.SIOCOUTQ, // how much has not arrived
+				unix.SIOCGIFINDEX)) // fe80::1%eth0
 	}
 	return c
 }

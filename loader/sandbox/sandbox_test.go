@@ -454,7 +454,8 @@ func TestUsersAreFoundByNameAndNumber(t *testing.T) {
 		name     string
 		uid, gid int
 		found    bool
-	}{{"root", 0, 0, true}, {"0", 0, 0, true}, {"4242", 4242, 4242, true}, {"-1", 0, 0, false}, {"no such user", 0, 0, false}} {
+	}{{"root", 0, 0, true}, {"0", 0, 0, true}, {"4242", 4242, 4242, true}, {"-1", 0, 0, false}, {"no such user", 0, 0, false},
+		{"4294967294", 1<<32 - 2, 1<<32 - 2, true}, {"4294967295", 0, 0, false}, {"4294967296", 0, 0, false}} {
 		u, err := LookUpUser(c.name)
 		if (err == nil) != c.found || err == nil && (u.UID != c.uid || u.GID != c.gid) {
 			t.Errorf("%s is %+v, %v; want %d, %d", c.name, u, err, c.uid, c.gid)

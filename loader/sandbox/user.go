@@ -1,8 +1,8 @@
 package sandbox
 
 import (
-	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -23,11 +23,11 @@ type User struct {
 // as it is, for the group too.
 func LookUpUser(name string) (*User, error) {
 	found, err := user.Lookup(name)
-	if errors.As(err, new(user.UnknownUserError)) {
-		found, err = user.LookupId(name)
-	}
-	if uid, numeric := strconv.Atoi(name); err != nil && numeric == nil && uid >= 0 {
-		return &User{Name: name, UID: uid, GID: uid}, nil
+	number, numeric := userNumber(name)
+	if err != nil && numeric {
+		if found, err = user.LookupId(strconv.Itoa(number)); err != nil {
+			return &User{Name: name, UID: number, GID: number}, nil
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the user %q: %w", name, err)
@@ -49,6 +49,13 @@ func LookUpUser(name string) (*User, error) {
 		}
 	}
 	return u, nil
+}
+
+// userNumber is a number that a user can have. The greatest of 32 bits is none: for the
+// kernel it means to stay who one is, and a greater one is another without its upper bits.
+func userNumber(name string) (number int, numeric bool) {
+	n, err := strconv.ParseUint(name, 10, 32)
+	return int(n), err == nil && n < math.MaxUint32
 }
 
 // MayBecomeOthers tells whether the calling thread can become another user.

@@ -221,7 +221,8 @@ func sinks() []row {
 			"cmd/weir TestG3FlowsAreSentOverTLSFromTheSandbox", "cmd/weir TestG3CollectorThatIsNotTrustedGetsNothing",
 			"cmd/weir TestG3DeadCollectorCostsItsFlowsOnly", "cmd/weir TestG3FlowsThatDidNotArriveStayWithAPinnedMeter",
 			"userspace/sink TestG3TemplatesComeFirstOnEachConnection", "userspace/sink TestG3TemplatesAreSentAgainAfterMessages",
-			"userspace/sink TestG3TemplatesAreSentAgainAfterTime", "userspace/sink TestG3NobodyListensOverUDPCostsWhatFindsNoRoom",
+			"userspace/sink TestG3TemplatesAreSentAgainAfterTime", "userspace/sink TestG3CollectorOverUDPIsFoundAtAnyAddressOfItsName",
+			"userspace/sink TestG3NobodyListensOverUDPCostsWhatFindsNoRoom",
 			"userspace/sink TestG3CollectorThatComesLateOverUDPGetsWhatWaited", "userspace/sink TestG3TemplatesComeFirstOverTLS"}},
 		{id: "G4", promise: "partial writes give the same octets", tests: []string{
 			"userspace/sink TestG4PartialWritesGiveTheSameOctets", "userspace/sink TestG4PartialWritesGiveTheSameOctetsOverANetwork",

@@ -8,7 +8,7 @@ cd "$here/../.."
 PATH=$PATH:/usr/sbin:/sbin
 
 build=(build-essential pkg-config git ca-certificates libndpi-dev libpcap-dev libbpf-dev linux-libc-dev clang-19 llvm-19 libclang-rt-19-dev)
-tests=(libndpi-bin tcpdump tcpreplay iproute2 ethtool procps strace systemd util-linux libcap2-bin nfdump tshark)
+tests=(libndpi-bin tcpdump tcpreplay iproute2 ethtool procps strace systemd util-linux libcap2-bin nfdump tshark netbase)
 demo=(nginx-light curl dnsmasq-base bind9-dnsutils openssh-server openssh-client iperf3 iputils-ping openssl)
 
 die() {

@@ -71,6 +71,7 @@ func (b *behind) write() error {
 			return nil
 		}
 		s.buffer = append(s.buffer, data...)
+		s.number(s.buffer[len(s.buffer)-len(data):])
 		s.records = append(s.records, records...)
 		b.taken += int64(len(data))
 		select {

@@ -26,9 +26,24 @@ type departure struct {
 	end int64 // position
 }
 
-func dialDatagrams(ctx context.Context, p place, l *limits) (*datagrams, error) {
-	dialer := net.Dialer{Timeout: l.connect, Resolver: &net.Resolver{PreferGo: true}}
-	conn, err := dialer.DialContext(ctx, p.network, p.address)
+// dialDatagrams makes a socket for the address, or for one of those that a name has: of
+// each try for the next, since no socket finds out by itself whether somebody listens.
+func dialDatagrams(ctx context.Context, p place, l *limits, try int) (*datagrams, error) {
+	host, port, err := net.SplitHostPort(p.address)
+	if err != nil {
+		return nil, err
+	}
+	brief, cancel := context.WithTimeout(ctx, l.connect)
+	defer cancel()
+	all, err := l.resolver.LookupIPAddr(brief, host)
+	if err != nil {
+		return nil, err
+	}
+	address, err := numberZone(p.network, net.JoinHostPort(all[try%len(all)].String(), port))
+	if err != nil {
+		return nil, err
+	}
+	conn, err := (&net.Dialer{Timeout: l.connect}).DialContext(ctx, p.network, address)
 	if err != nil {
 		return nil, bareNetwork(err)
 	}

@@ -33,7 +33,7 @@ type entrance struct {
 	queue   *queue
 	reason  func() error // why there is no room
 	patient atomic.Bool
-	// turnedAway are the flows that found no room.
+	// turnedAway are the flows that found no room, or were given up.
 	turnedAway atomic.Uint64
 
 	mu      sync.Mutex // of those who write
@@ -137,5 +137,6 @@ func (e *entrance) gaveUp(s share, why error) error {
 	if s.flows == 0 {
 		return nil
 	}
+	e.turnedAway.Add(s.flows)
 	return &Error{Output: e.name, Flows: s.flows, NotSent: s.count, Err: why}
 }

@@ -76,10 +76,14 @@ func lastLineEnd(f *os.File, size int64) (end int64, err error) {
 // begin puts the header before what is buffered, in an output that is empty. Of IPFIX
 // every part has templates of its own, which may differ from those before.
 func (s *stream) begin() {
-	if _, ipfix := s.encoder.(*ipfixFile); s.length > 0 && !ipfix {
+	if s.length > 0 && s.sequence == nil {
 		return
 	}
 	header := s.encoder.appendHeader(nil)
+	if s.sequence != nil {
+		next := s.sequence.first(s.buffer)
+		next.number(header)
+	}
 	s.buffer = slices.Insert(s.buffer, 0, header...)
 	for i := range s.records {
 		s.records[i].end += len(header)

@@ -44,23 +44,22 @@ type exporter struct {
 func (x *exporter) Report(ledger func() userspace.Ledger) { x.ledger.Store(&ledger) }
 
 func newExporter(name string, p place, columns []feature.Column, o *ipfix.Options, l limits) *exporter {
-	octets := o.Message
-	if octets == 0 {
-		octets = ipfix.StreamOctets
-		if p.network == "udp" {
-			octets = ipfix.DatagramOctets
-		}
+	octets := o.Octets(ipfix.StreamOctets)
+	if p.network == networkUDP {
+		octets = o.Octets(ipfix.DatagramOctets)
 	}
 	e := ipfix.NewEncoder(columns, o, octets)
 	x := &exporter{remote: newRemote(name, p, ipfixEncoder{e}, nil, l)}
 	all := ipfix.NewMessages(o, octets, time.Now)
 	templates := e.AppendTemplates(nil)
+	try := -1
 	x.dial = func(ctx context.Context) (link, error) {
+		try++
 		all.Restart()
 		m := &messageLink{messages: all, templates: templates, statistics: x.appendStatistics, every: o.Resend}
 		var err error
-		if p.network == "udp" {
-			m.datagrams, err = dialDatagrams(ctx, p, &x.limits)
+		if p.network == networkUDP {
+			m.datagrams, err = dialDatagrams(ctx, p, &x.limits, try)
 			m.link = m.datagrams
 		} else {
 			m.link, err = dial(ctx, p, &x.limits)
@@ -81,7 +80,7 @@ func (x *exporter) appendStatistics(dst []byte, m *ipfix.Messages) []byte {
 	return dst
 }
 
-// refusal is what found no room in the queue.
+// refusal is what found no room in the queue, or was given up.
 func (x *exporter) refusal() ipfix.Refusal {
 	return ipfix.Refusal{Flows: x.turnedAway.Load(), Count: x.queue.refusedInAll()}
 }

@@ -14,7 +14,9 @@ import (
 	"github.com/weirflow/weir/userspace/sink/ipfix"
 )
 
-// An ipfixFile makes messages of flows, one a flow, as they are in a file (RFC 5655).
+// An ipfixFile makes messages of flows, one a flow, as they are in a file (RFC 5655). Where
+// the sequence number belongs they have how many data records they hold: which message is
+// in the file, and after which, is known when the stream takes it.
 type ipfixFile struct {
 	*ipfix.Encoder
 	records []byte // of one flow
@@ -24,7 +26,8 @@ type ipfixFile struct {
 }
 
 func newIPFIXFile(columns []feature.Column, o *ipfix.Options) *ipfixFile {
-	return &ipfixFile{Encoder: ipfix.NewEncoder(columns, o, ipfix.StreamOctets), messages: ipfix.NewMessages(o, ipfix.StreamOctets, time.Now)}
+	octets := o.Octets(ipfix.StreamOctets)
+	return &ipfixFile{Encoder: ipfix.NewEncoder(columns, o, octets), messages: ipfix.NewMessages(o, octets, time.Now)}
 }
 
 // appendHeader implements encoder.
@@ -43,10 +46,35 @@ func (e *ipfixFile) appendMessages(dst, records []byte) []byte {
 	defer e.mu.Unlock()
 	for len(records) > 0 {
 		var message []byte
+		e.messages.Restart()
 		message, records = e.messages.Next(records)
+		at := len(dst) + ipfix.SequenceAt
 		dst = append(dst, message...)
+		binary.BigEndian.PutUint32(dst[at:], e.messages.Sequence())
 	}
 	return dst
+}
+
+// A sequence numbers the messages of a file. Its value is the next number.
+type sequence uint32
+
+// number gives messages their numbers, in the order in which they are in the file.
+func (s *sequence) number(messages []byte) {
+	for len(messages) > 0 {
+		at := messages[ipfix.SequenceAt:]
+		records := binary.BigEndian.Uint32(at)
+		binary.BigEndian.PutUint32(at, uint32(*s))
+		*s += sequence(records)
+		messages = messages[binary.BigEndian.Uint16(messages[2:]):]
+	}
+}
+
+// first is the number of the first of some messages.
+func (s *sequence) first(messages []byte) sequence {
+	if len(messages) == 0 {
+		return *s
+	}
+	return sequence(binary.BigEndian.Uint32(messages[ipfix.SequenceAt:]))
 }
 
 // lastMessageEnd is where the last message ends that is whole. Only the messages

@@ -2,11 +2,16 @@ package sink
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/feature"
 )
 
 // writeNumbered opens a file of messages, and writes flows from one number to another.
@@ -105,3 +110,115 @@ func TestFileThatIsReopenedHasTemplates(t *testing.T) {
 		}
 	}
 }
+
+// twoWay is a flow of which every other has packets both ways, and how many records these
+// are by themselves.
+func twoWay(n uint64) (f *userspace.Flow, directions int) {
+	f = numbered(n)
+	f.Record.Dir[1].Packets = n % 2
+	return f, 1 + int(n%2)
+}
+
+// The numbers in a file are those of what is in it, in order: although flows wait when
+// another part is begun, and others found no room.
+func TestFilesOfMessagesAreNumberedAsTheyAreWritten(t *testing.T) {
+	for _, ending := range []string{"", "?biflow=off"} {
+		path := filepath.Join(t.TempDir(), "flows.ipfix")
+		s, err := Open("ipfix:"+path+ending, everything, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &behind{stream: s.(*stream), closing: make(chan struct{}), reopens: make(chan chan error, 1), done: make(chan struct{})}
+		b.entrance.init(b.stream.name, b.stream.encoder, nil, newLimits([]Option{WithQueue(500, 1<<20)}), b.why)
+		refused, records := 0, 0
+		for n := uint64(1); n <= 1200; n++ {
+			f, directions := twoWay(n)
+			switch {
+			case b.Write(f) != nil:
+				refused++
+			case ending == "":
+				records++
+			default:
+				records += directions
+			}
+			if n%600 == 0 {
+				b.reopens <- make(chan error, 1) // taken after the first batch of several
+				if err := b.write(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := b.stream.Close(); err != nil {
+			t.Fatal(err)
+		}
+		read := readSession(t, split(t, string(readFile(t, path))))
+		if len(read.flows) != records || len(read.templates) != 3 || refused != 200 {
+			t.Errorf("%s: %d records, templates in messages %v, %d flows refused; want %d, three times and 200", ending, len(read.flows), read.templates, refused, records)
+		}
+		if first, last := read.templates[1], read.templates[2]; first < 100 || first > 400 || last > read.messages-100 {
+			t.Errorf("%s: templates are in messages %v of %d, want some amid flows that waited", ending, read.templates, read.messages)
+		}
+	}
+}
+
+// What a disk without room did not take leaves no gap.
+func TestFlowsThatAFileRefusedHaveNoNumber(t *testing.T) {
+	var out bytes.Buffer
+	s, err := Open("ipfix:-?biflow=off", everything, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := s.(*stream)
+	refused, records := 0, 0
+	for n := uint64(1); n <= 1000; n++ {
+		w.writer = &out
+		if n < 500 {
+			w.writer = full{}
+		}
+		if f, directions := twoWay(n); s.Write(f) != nil {
+			refused++
+		} else {
+			records += directions
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if read := readSession(t, split(t, out.String())); len(read.flows) != records || refused == 0 {
+		t.Errorf("%d records, %d flows refused; want %d records, and some refused", len(read.flows), refused, records)
+	}
+}
+
+func TestMessagesOfFilesAreAsLongAsIsAskedFor(t *testing.T) {
+	columns := feature.Columns(feature.Options{Statistics: true, TCP: true, IP: true, L7: true, L7Full: true})
+	long := numbered(1)
+	text := strings.Repeat("x", 300)
+	long.Interface, long.L7 = text, &userspace.L7{ApplicationName: text, ApplicationCategoryName: text, UserAgent: text, ContentType: text,
+		Details: &userspace.L7Details{HTTPURL: text}}
+	longest := map[string]int{}
+	for _, ending := range []string{"?message=1200", ""} {
+		var out bytes.Buffer
+		s, err := Open("ipfix:-"+ending, columns, &out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Write(long), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		messages := split(t, out.String())
+		for _, m := range messages {
+			longest[ending] = max(longest[ending], len(m))
+		}
+		if read := readSession(t, messages); len(read.flows) != 1 {
+			t.Errorf("%q: %d flows", ending, len(read.flows))
+		}
+	}
+	if longest["?message=1200"] > 1200 || longest[""] <= 1200 {
+		t.Errorf("the longest messages have %v octets", longest)
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

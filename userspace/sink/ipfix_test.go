@@ -492,3 +492,21 @@ func TestStatisticsComeUnderLoad(t *testing.T) {
 		t.Errorf("the last statistics tell of %d flows of %d, want of the 200 before the last write", got, len(s.flows))
 	}
 }
+
+// What a meter that runs on gives up, for want of room elsewhere, was not sent either.
+func TestStatisticsCountWhatWasGivenUp(t *testing.T) {
+	s := openExporter(t, "tcp://127.0.0.1:1")
+	for n := uint64(1); n <= 20; n++ {
+		if err := s.Write(numbered(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	given := refusals{}
+	given.add(t, s.GiveUp())
+	if got, want := s.refusal(), given.total(); got.Flows != want.flows || got.Count != want.count || got.Flows != 20 {
+		t.Errorf("statistics tell of %+v, the errors of %+v", got, want)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"crypto/tls"
+	"net"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type limits struct {
 
 	tls *tls.Config // nil for the system's roots, and no certificate of its own
 
+	resolver           *net.Resolver
 	connect, stall     time.Duration
 	accept             time.Duration // a server has so long to refuse a client
 	pauseMin, pauseMax time.Duration
@@ -34,7 +36,9 @@ const (
 func newLimits(opts []Option) limits {
 	l := limits{
 		records: QueueRecords, octets: QueueOctets, drain: Drain,
-		connect: 10 * time.Second, stall: 10 * time.Second, accept: 2 * time.Second,
+		// Go's resolver reads files and sends packets; the C library's loads code.
+		resolver: &net.Resolver{PreferGo: true},
+		connect:  10 * time.Second, stall: 10 * time.Second, accept: 2 * time.Second,
 		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
 		look: 20 * time.Millisecond, silence: 100 * time.Millisecond,
 	}

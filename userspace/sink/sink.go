@@ -149,6 +149,9 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 	if ending.labels {
 		s.labels = newLabelEncoder(columns)
 	}
+	if format == IPFIX {
+		s.sequence = new(sequence)
+	}
 	limits := newLimits(opts)
 	p, remote, _ := findPlace(path)
 	switch {
@@ -204,7 +207,7 @@ func Parse(spec string) (format, path string, err error) {
 		err = &SpecError{spec, reason}
 	} else if err == nil && remote && format == Table {
 		err = &SpecError{spec, "a table is for reading: csv, ndjson and ipfix go over a network"}
-	} else if err == nil && p.network == "udp" && format != IPFIX {
+	} else if err == nil && p.network == networkUDP && format != IPFIX {
 		err = &SpecError{spec, "lines need a connection: only ipfix goes over udp"}
 	}
 	return format, path, err

@@ -39,6 +39,15 @@ type stream struct {
 	records []record
 	// torn is set when part of the first record in buffer has been written.
 	torn bool
+	// sequence numbers what is buffered, of IPFIX.
+	sequence *sequence
+}
+
+// number is called with what was put at the end of the buffer.
+func (s *stream) number(added []byte) {
+	if s.sequence != nil {
+		s.sequence.number(added)
+	}
 }
 
 // A record is one that is buffered: the header, or a flow.
@@ -54,7 +63,9 @@ func (s *stream) Write(f *userspace.Flow) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.row.Flow = f
+	before := len(s.buffer)
 	s.buffer = s.guard.append(s.encoder, s.buffer, &s.row)
+	s.number(s.buffer[before:])
 	s.row.Flow = nil
 	s.row.ID++
 	s.records = append(s.records, record{len(s.buffer), 1, userspace.Count{Packets: f.Packets(), Octets: f.Octets()}})
@@ -108,6 +119,9 @@ func (s *stream) refuse(err error) *Error {
 	start := 0
 	if last > 0 {
 		start = s.records[last-1].end
+	}
+	if s.sequence != nil {
+		*s.sequence = s.sequence.first(s.buffer[start:])
 	}
 	s.buffer, s.records = s.buffer[:start], s.records[:last]
 	return e

@@ -58,8 +58,11 @@ type wire struct {
 }
 
 func dialWire(ctx context.Context, network, address string, l *limits) (*wire, error) {
-	// Go's resolver reads files and sends packets; the C library's loads code.
-	dialer := net.Dialer{Timeout: l.connect, Resolver: &net.Resolver{PreferGo: true}}
+	dialer := net.Dialer{Timeout: l.connect, Resolver: l.resolver}
+	address, err := numberZone(network, address)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := dialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, bareNetwork(err)

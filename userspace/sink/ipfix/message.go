@@ -11,6 +11,9 @@ const Version = 10
 // HeaderOctets are before what a message holds.
 const HeaderOctets = 16
 
+// SequenceAt is where in it the sequence number is, of 32 bits.
+const SequenceAt = 8
+
 const setHeader = 4
 
 // Messages puts records into messages, on one connection after the other. It is not for
@@ -33,6 +36,9 @@ func NewMessages(o *Options, octets int, now func() time.Time) *Messages {
 
 // Restart begins to count the data records of another connection.
 func (m *Messages) Restart() { m.sequence = 0 }
+
+// Sequence is the number that the next message will have.
+func (m *Messages) Sequence() uint32 { return m.sequence }
 
 // Next makes a message of the first of some records, and returns the others. The message
 // is valid until the next call.
@@ -89,7 +95,7 @@ func (m *Messages) seal(data uint32) {
 	binary.BigEndian.PutUint16(m.buffer, Version)
 	binary.BigEndian.PutUint16(m.buffer[2:], uint16(len(m.buffer)))
 	binary.BigEndian.PutUint32(m.buffer[4:], uint32(m.now().Unix()))
-	binary.BigEndian.PutUint32(m.buffer[8:], m.sequence)
+	binary.BigEndian.PutUint32(m.buffer[SequenceAt:], m.sequence)
 	binary.BigEndian.PutUint32(m.buffer[12:], m.domain)
 	m.sequence += data
 	m.total++

@@ -33,6 +33,14 @@ const (
 // DefaultResend is how often templates are sent again unless the options say.
 const DefaultResend = 30 * time.Second
 
+// Octets is how many a message has at most, of a transport that usually has so many.
+func (o *Options) Octets(usual int) int {
+	if o.Message > 0 {
+		return o.Message
+	}
+	return usual
+}
+
 // ParseOptions reads what stands behind the question mark of an output:
 // NAME=VALUE, separated by &.
 func ParseOptions(s string) (*Options, error) {
