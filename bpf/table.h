@@ -149,22 +149,49 @@ static __always_inline int entry_close(struct flow_entry *e, const struct packet
 	return 1;
 }
 
+/* To refuse an entry the kernel looks for a free one at every CPU, under locks: most of
+ * what a packet of a flood costs. So a CPU that was refused tries again when a sweep has
+ * deleted something; and with one packet in so many, should an entry have been free
+ * that the kernel did not come by. */
+#define TABLE_RETRY 64
+
+/* Inserts an entry: 0 or an error, as bpf_map_update_elem has it. An int, as Linux before
+ * 6.4 does not extend its sign. */
+static __always_inline int table_insert(const struct flow_key *key)
+{
+	__u32 zero = 0;
+	volatile __u64 *deleted = bpf_map_lookup_elem(&deletions, &zero);
+	struct refusal *r = bpf_map_lookup_elem(&refusals, &zero);
+	struct flow_entry *empty;
+	__u64 now;
+	int err;
+
+	if (!deleted || !r)
+		return -ENOENT;
+	now = *deleted + 1; /* before the try: an entry that is deleted meanwhile counts */
+	if (r->deletions == now && ++r->untried % TABLE_RETRY)
+		return -E2BIG;
+	empty = table_vacant(key);
+	if (!empty)
+		return -ENOENT;
+	err = bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
+	r->deletions = err == -E2BIG || err == -ENOMEM ? now : 0;
+	return err;
+}
+
 /* The entry of the key, inserted if there is none. NULL: the table is full, or the
  * entry has been deleted since. */
 static __always_inline struct flow_entry *table_find(const struct flow_key *key,
 						     struct ledger *l, int *full,
 						     int *inserted)
 {
-	struct flow_entry *e = bpf_map_lookup_elem(&flows, key), *empty;
-	int err; /* an int, as Linux before 6.4 does not extend its sign */
+	struct flow_entry *e = bpf_map_lookup_elem(&flows, key);
+	int err;
 
 	if (e)
 		return e;
-	empty = table_vacant(key);
-	if (!empty)
-		return NULL;
 	/* someone else may have been faster (EEXIST): then his is as good */
-	err = bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
+	err = table_insert(key);
 	if (err == -E2BIG || err == -ENOMEM) {
 		l->table_full++;
 		*full = 1;
