@@ -10,7 +10,7 @@ import (
 
 // A full table refuses every packet of a new flow and counts it, however many have been
 // refused before; the first one behind a sweep that has deleted an entry finds its place.
-func TestAFullTableTakesAFlowOnceASweepHasDeleted(t *testing.T) {
+func TestA5FullTableTakesAFlowOnceASweepHasDeleted(t *testing.T) {
 	for name, way := range raceWays {
 		t.Run(name, func(t *testing.T) {
 			o := way.options
@@ -39,7 +39,7 @@ func TestAFullTableTakesAFlowOnceASweepHasDeleted(t *testing.T) {
 // An entry that is free, and no sweep said so, is found within this many packets.
 const tableRetry = 64
 
-func TestAFullTableIsTriedNowAndThenWhateverWasDeleted(t *testing.T) {
+func TestA5FullTableIsTriedNowAndThenWhateverWasDeleted(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, MaxFlows: 1})
 	defer stayOn(t, 0)()
 	send(t, m, udp(t, 1, 2, 1, 2, 8), time.Second)
