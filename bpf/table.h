@@ -166,14 +166,14 @@ static __always_inline int table_insert(const struct flow_key *key)
 	__u64 now;
 	int err;
 
-	if (!deleted || !r)
-		return -ENOENT;
+	if (!deleted || !r) /* never; this is what the verifier follows least far */
+		return -E2BIG;
 	now = *deleted + 1; /* before the try: an entry that is deleted meanwhile counts */
 	if (r->deletions == now && ++r->untried % TABLE_RETRY)
 		return -E2BIG;
 	empty = table_vacant(key);
 	if (!empty)
-		return -ENOENT;
+		return -E2BIG;
 	err = bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
 	r->deletions = err == -E2BIG || err == -ENOMEM ? now : 0;
 	return err;
