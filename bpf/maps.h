@@ -52,6 +52,23 @@ struct {
 	__type(value, __u64);
 } flow_ids SEC(".maps");
 
+/* How many entries sweeps have deleted. Writer: the sweep. Reader: the packet programs:
+ * a table that has refused an entry is full until it moves. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} deletions SEC(".maps");
+
+/* What the table has refused each CPU. Writer and reader: the packet programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct refusal);
+} refusals SEC(".maps");
+
 /* A zero entry to insert from: too large for the stack. Each CPU its own, as
  * the key is written into it first. As large as the table's values. Untyped: a
  * per-CPU map may not have a lock. */

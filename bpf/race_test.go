@@ -31,17 +31,7 @@ func roundsInRace() int {
 
 // meterOn runs the metering program on one CPU until all rounds are done.
 func meterOn(t *testing.T, m *bpftest.Meter, cpu int, frames [][]byte) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var set, before unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &before); err != nil {
-		t.Error(err)
-	}
-	set.Set(cpu % runtime.NumCPU())
-	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		t.Error(err)
-	}
-	defer func() { _ = unix.SchedSetaffinity(0, &before) }()
+	defer stayOn(t, cpu)()
 	defer blockSignals(t)()
 	for range roundsInRace() {
 		for _, f := range frames {
@@ -50,6 +40,23 @@ func meterOn(t *testing.T, m *bpftest.Meter, cpu int, frames [][]byte) {
 				return
 			}
 		}
+	}
+}
+
+// stayOn keeps the goroutine on a CPU until what it returns is called.
+func stayOn(t *testing.T, cpu int) (leave func()) {
+	runtime.LockOSThread()
+	var set, before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		t.Error(err)
+	}
+	set.Set(cpu % runtime.NumCPU())
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		t.Error(err)
+	}
+	return func() {
+		_ = unix.SchedSetaffinity(0, &before)
+		runtime.UnlockOSThread()
 	}
 }
 

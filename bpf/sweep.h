@@ -64,6 +64,16 @@ static __always_inline enum sweep_task sweep_look(const struct flow_entry *value
 	return SWEEP_LEAVE;
 }
 
+/* Behind the deletion: who sees it told finds the place. */
+static __always_inline void sweep_tell_deleted(void)
+{
+	__u32 zero = 0;
+	__u64 *deleted = bpf_map_lookup_elem(&deletions, &zero);
+
+	if (deleted)
+		__sync_fetch_and_add(deleted, 1);
+}
+
 /* Second phase. An entry that was inserted but never filled, because its packet
  * found another way, goes through both phases as well. One that is split is left to
  * the packet that goes on with it: its flow's id would go with the entry. */
@@ -82,8 +92,10 @@ static __always_inline void sweep_delete(const struct flow_key *key, struct swee
 		deleting = 1;
 	}
 	bpf_spin_unlock(&e->lock);
-	if (deleting && !bpf_map_delete_elem(&flows, key))
+	if (deleting && !bpf_map_delete_elem(&flows, key)) {
 		s->deleted++;
+		sweep_tell_deleted();
+	}
 }
 
 /* First phase. Returns 1 to stop the sweep: there is no room in the ring. */

@@ -149,29 +149,60 @@ static __always_inline int entry_close(struct flow_entry *e, const struct packet
 	return 1;
 }
 
-/* The entry of the key, inserted if there is none. NULL: the table is full, or the
- * entry has been deleted since. */
+/* To refuse an entry the kernel looks for a free one at every CPU, under locks: most of
+ * what a packet of a flood costs. So a CPU that was refused tries again when a sweep has
+ * deleted something; and with one packet in so many, should an entry have been free
+ * that the kernel did not come by. */
+#define TABLE_RETRY 64
+
+/* deletions: one more than there have been. */
+static __always_inline int table_known_full(struct refusal *r, __u64 deletions)
+{
+	return r->deletions == deletions && ++r->untried % TABLE_RETRY;
+}
+
+/* Inserts an entry. NULL: the table is full, or the entry has been deleted since. Whatever
+ * ends here does so at one place, and the outcome is asked for once: Linux 6.1 follows
+ * each way that is left through all that comes behind. */
+static __always_inline struct flow_entry *table_insert(const struct flow_key *key,
+						       struct ledger *l, int *full,
+						       int *inserted)
+{
+	__u32 zero = 0;
+	volatile __u64 *deleted = bpf_map_lookup_elem(&deletions, &zero);
+	struct refusal *r = bpf_map_lookup_elem(&refusals, &zero);
+	struct flow_entry *empty = table_vacant(key);
+	__u64 now;
+	int err; /* an int, as Linux before 6.4 does not extend its sign */
+
+	if (!deleted || !r || !empty) /* never */
+		goto refused;
+	now = *deleted + 1; /* before the try: an entry that is deleted meanwhile counts */
+	if (table_known_full(r, now))
+		goto refused;
+	/* someone else may have been faster (EEXIST): then his is as good */
+	err = bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
+	if (err == -E2BIG || err == -ENOMEM) {
+		r->deletions = now;
+		goto refused;
+	}
+	r->deletions = 0;
+	*inserted = !err;
+	return bpf_map_lookup_elem(&flows, key);
+refused:
+	l->table_full++;
+	*full = 1;
+	return NULL;
+}
+
+/* The entry of the key, inserted if there is none. NULL: as above. */
 static __always_inline struct flow_entry *table_find(const struct flow_key *key,
 						     struct ledger *l, int *full,
 						     int *inserted)
 {
-	struct flow_entry *e = bpf_map_lookup_elem(&flows, key), *empty;
-	int err; /* an int, as Linux before 6.4 does not extend its sign */
+	struct flow_entry *e = bpf_map_lookup_elem(&flows, key);
 
-	if (e)
-		return e;
-	empty = table_vacant(key);
-	if (!empty)
-		return NULL;
-	/* someone else may have been faster (EEXIST): then his is as good */
-	err = bpf_map_update_elem(&flows, key, empty, BPF_NOEXIST);
-	if (err == -E2BIG || err == -ENOMEM) {
-		l->table_full++;
-		*full = 1;
-		return NULL;
-	}
-	*inserted = !err;
-	return bpf_map_lookup_elem(&flows, key);
+	return e ? e : table_insert(key, l, full, inserted);
 }
 
 /* A record that has expired takes two. The entry may be deleted under our feet

@@ -267,6 +267,12 @@ struct sweep {
 	__u32 pad;
 };
 
+/* That the table was full for a CPU. */
+struct refusal {
+	__u64 deletions; /* one more than there were before the entry was refused; 0: it was not */
+	__u64 untried;   /* packets that were refused without a try */
+};
+
 /* How far user space has come, kept by the kernel over its end. Everything is of
  * one moment: what was read up to position, and what became of it. Nothing but
  * user space reads or writes it. */

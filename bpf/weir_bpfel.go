@@ -308,6 +308,12 @@ type WeirRecordEvent struct {
 	Record    WeirFlowCore
 }
 
+type WeirRefusal struct {
+	_         structs.HostLayout
+	Deletions uint64
+	Untried   uint64
+}
+
 type WeirSampleEvent struct {
 	_          structs.HostLayout
 	Kind       uint32
@@ -418,11 +424,13 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	WeirMapDeletions               = "deletions"
 	WeirMapEvents                  = "events"
 	WeirMapFlowIds                 = "flow_ids"
 	WeirMapFlows                   = "flows"
 	WeirMapLedgers                 = "ledgers"
 	WeirMapProgress                = "progress"
+	WeirMapRefusals                = "refusals"
 	WeirMapSweepState              = "sweep_state"
 	WeirMapVacant                  = "vacant"
 	WeirProgWeirDpiDone            = "weir_dpi_done"
@@ -527,11 +535,13 @@ type WeirProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirMapSpecs struct {
+	Deletions  *ebpf.MapSpec `ebpf:"deletions"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	FlowIds    *ebpf.MapSpec `ebpf:"flow_ids"`
 	Flows      *ebpf.MapSpec `ebpf:"flows"`
 	Ledgers    *ebpf.MapSpec `ebpf:"ledgers"`
 	Progress   *ebpf.MapSpec `ebpf:"progress"`
+	Refusals   *ebpf.MapSpec `ebpf:"refusals"`
 	SweepState *ebpf.MapSpec `ebpf:"sweep_state"`
 	Vacant     *ebpf.MapSpec `ebpf:"vacant"`
 }
@@ -602,22 +612,26 @@ func (o *WeirObjects) Close() error {
 //
 // It can be passed to LoadWeirObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirMaps struct {
+	Deletions  *ebpf.Map `ebpf:"deletions"`
 	Events     *ebpf.Map `ebpf:"events"`
 	FlowIds    *ebpf.Map `ebpf:"flow_ids"`
 	Flows      *ebpf.Map `ebpf:"flows"`
 	Ledgers    *ebpf.Map `ebpf:"ledgers"`
 	Progress   *ebpf.Map `ebpf:"progress"`
+	Refusals   *ebpf.Map `ebpf:"refusals"`
 	SweepState *ebpf.Map `ebpf:"sweep_state"`
 	Vacant     *ebpf.Map `ebpf:"vacant"`
 }
 
 func (m *WeirMaps) Close() error {
 	return _WeirClose(
+		m.Deletions,
 		m.Events,
 		m.FlowIds,
 		m.Flows,
 		m.Ledgers,
 		m.Progress,
+		m.Refusals,
 		m.SweepState,
 		m.Vacant,
 	)

@@ -96,6 +96,12 @@ type WeirCopiedLedger struct {
 	IgnoredOctets   [15]uint64
 }
 
+type WeirCopiedRefusal struct {
+	_         structs.HostLayout
+	Deletions uint64
+	Untried   uint64
+}
+
 type WeirCopiedSweepWalk struct {
 	_     structs.HostLayout
 	Sweep struct {
@@ -187,11 +193,13 @@ type WeirCopiedWork struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	WeirCopiedMapDeletions               = "deletions"
 	WeirCopiedMapEvents                  = "events"
 	WeirCopiedMapFlowIds                 = "flow_ids"
 	WeirCopiedMapFlows                   = "flows"
 	WeirCopiedMapLedgers                 = "ledgers"
 	WeirCopiedMapProgress                = "progress"
+	WeirCopiedMapRefusals                = "refusals"
 	WeirCopiedMapSweepState              = "sweep_state"
 	WeirCopiedMapVacant                  = "vacant"
 	WeirCopiedMapWorks                   = "works"
@@ -295,11 +303,13 @@ type WeirCopiedProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WeirCopiedMapSpecs struct {
+	Deletions  *ebpf.MapSpec `ebpf:"deletions"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	FlowIds    *ebpf.MapSpec `ebpf:"flow_ids"`
 	Flows      *ebpf.MapSpec `ebpf:"flows"`
 	Ledgers    *ebpf.MapSpec `ebpf:"ledgers"`
 	Progress   *ebpf.MapSpec `ebpf:"progress"`
+	Refusals   *ebpf.MapSpec `ebpf:"refusals"`
 	SweepState *ebpf.MapSpec `ebpf:"sweep_state"`
 	Vacant     *ebpf.MapSpec `ebpf:"vacant"`
 	Works      *ebpf.MapSpec `ebpf:"works"`
@@ -371,11 +381,13 @@ func (o *WeirCopiedObjects) Close() error {
 //
 // It can be passed to LoadWeirCopiedObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WeirCopiedMaps struct {
+	Deletions  *ebpf.Map `ebpf:"deletions"`
 	Events     *ebpf.Map `ebpf:"events"`
 	FlowIds    *ebpf.Map `ebpf:"flow_ids"`
 	Flows      *ebpf.Map `ebpf:"flows"`
 	Ledgers    *ebpf.Map `ebpf:"ledgers"`
 	Progress   *ebpf.Map `ebpf:"progress"`
+	Refusals   *ebpf.Map `ebpf:"refusals"`
 	SweepState *ebpf.Map `ebpf:"sweep_state"`
 	Vacant     *ebpf.Map `ebpf:"vacant"`
 	Works      *ebpf.Map `ebpf:"works"`
@@ -383,11 +395,13 @@ type WeirCopiedMaps struct {
 
 func (m *WeirCopiedMaps) Close() error {
 	return _WeirCopiedClose(
+		m.Deletions,
 		m.Events,
 		m.FlowIds,
 		m.Flows,
 		m.Ledgers,
 		m.Progress,
+		m.Refusals,
 		m.SweepState,
 		m.Vacant,
 		m.Works,

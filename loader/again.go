@@ -252,15 +252,31 @@ func (a *Attachment) resume(gone []int) error {
 }
 
 // endPoint closes what is open of an observation point. What finds no room in the
-// ring buffer goes on under the same key.
+// ring buffer goes on under the same key. Nobody else sweeps: the meter is adopted, and
+// has no reader yet.
 func (a *Attachment) endPoint(point int) error {
-	in, err := binary.Append(nil, binary.NativeEndian, &bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_POINT), Point: uint32(point)})
+	sweep := bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_POINT), Point: uint32(point)}
+	for more := true; more; more = sweep.More != 0 {
+		next := bpf.Sweep{Mode: sweep.Mode, Point: sweep.Point, Skip: sweep.Skip}
+		if err := a.sweepOnce(&next, &sweep); err != nil {
+			return fmt.Errorf("close the flows of %s, which was gone: %w", a.ports[point].name, err)
+		}
+	}
+	return nil
+}
+
+// sweepOnce runs the sweep by test-run over as many entries as one run looks at.
+func (a *Attachment) sweepOnce(in, out *bpf.Sweep) error {
+	data, err := binary.Append(nil, binary.NativeEndian, in)
 	if err != nil {
 		return fmt.Errorf("ask for a sweep: %w", err)
 	}
-	run := ebpf.RunOptions{Data: in, DataOut: make([]byte, len(in))}
+	run := ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data))}
 	if _, err := a.instances[0].programs[bpf.WeirProgWeirSweep].Run(&run); err != nil {
-		return fmt.Errorf("close the flows of %s, which was gone: %w", a.ports[point].name, err)
+		return fmt.Errorf("sweep the flow table: %w", err)
+	}
+	if _, err := binary.Decode(run.DataOut, binary.NativeEndian, out); err != nil {
+		return fmt.Errorf("read what the sweep did: %w", err)
 	}
 	return nil
 }

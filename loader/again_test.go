@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/tools/flowgen"
 )
 
 func TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches(t *testing.T) {
@@ -60,6 +61,36 @@ func TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches(t *testing.T) {
 			}
 			nothingLeft(t, o.Pin)
 		})
+	}
+}
+
+// More flows than one run of the sweep looks at.
+func TestB7AllFlowsOfAnInterfaceThatReturnsAreClosedFirst(t *testing.T) {
+	const flows = 150_000
+	l := newLoad(t)
+	o := pinned(t)
+	o.Config.MaxFlows, o.RingOctets = flows, 64<<20
+	_ = attach(t, o, nearName).Close()
+	l.send(l.generator(flows, 1), template(flowgen.UDP4, 60), flows)
+	if err := netlink.LinkDel(l.near); err != nil {
+		t.Fatal(err)
+	}
+	l.connect()
+	a := attach(t, o, nearName)
+	closed := 0
+	for f, err := range follower(t, a, o).Flows(cancelled()) { // what was closed is in the ring
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.EndReason() == bpf.WeirFlowEndReasonEND_FORCED {
+			closed++
+		}
+	}
+	if closed != flows {
+		t.Errorf("%d flows were closed, want %d", closed, flows)
+	}
+	if err := errors.Join(a.Detach(), a.Remove()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -39,7 +39,7 @@ func closeAll(instances []*instance) {
 // sharedMaps are made by the first instance and used by all.
 var sharedMaps = []string{
 	bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapProgress, bpf.WeirMapFlowIds, bpf.WeirMapVacant,
-	bpf.WeirMapSweepState,
+	bpf.WeirMapSweepState, bpf.WeirMapDeletions, bpf.WeirMapRefusals,
 }
 
 const loadOperation = "load the metering programs"

@@ -44,12 +44,14 @@ const (
 
 // pinnedMaps are those of the object that are pinned, with their modes.
 var pinnedMaps = map[string]os.FileMode{
-	bpf.WeirMapFlows:    pinObjectMode,
-	bpf.WeirMapEvents:   pinSharedMode,
-	bpf.WeirMapLedgers:  pinObjectMode,
-	bpf.WeirMapProgress: pinSharedMode,
-	bpf.WeirMapFlowIds:  pinObjectMode,
-	bpf.WeirMapVacant:   pinObjectMode,
+	bpf.WeirMapFlows:     pinObjectMode,
+	bpf.WeirMapEvents:    pinSharedMode,
+	bpf.WeirMapLedgers:   pinObjectMode,
+	bpf.WeirMapProgress:  pinSharedMode,
+	bpf.WeirMapFlowIds:   pinObjectMode,
+	bpf.WeirMapVacant:    pinObjectMode,
+	bpf.WeirMapDeletions: pinObjectMode,
+	bpf.WeirMapRefusals:  pinObjectMode,
 	// what a sweep is told; its iterator is made of the pinned program
 	bpf.WeirMapSweepState: pinSharedMode,
 }

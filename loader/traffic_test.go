@@ -40,18 +40,24 @@ func newLoad(t *testing.T) *load {
 	if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err != nil {
 		t.Fatal(err)
 	}
-	pair := netlink.LinkAttrs{Name: nearName, NumRxQueues: runtime.NumCPU(), NumTxQueues: runtime.NumCPU()}
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: pair, PeerName: farName}); err != nil {
-		t.Fatal(err)
-	}
 	here, err := netns.Get()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = here.Close() })
-	l := &load{t: t, here: here, far: up(t, farName), near: up(t, nearName)}
-	(&world{t: t}).waitForCarrier(nearName)
+	l := &load{t: t, here: here}
+	l.connect()
 	return l
+}
+
+func (l *load) connect() {
+	l.t.Helper()
+	pair := netlink.LinkAttrs{Name: nearName, NumRxQueues: runtime.NumCPU(), NumTxQueues: runtime.NumCPU()}
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: pair, PeerName: farName}); err != nil {
+		l.t.Fatal(err)
+	}
+	l.far, l.near = up(l.t, farName), up(l.t, nearName)
+	(&world{t: l.t}).waitForCarrier(nearName)
 }
 
 // generator sends frames of flows flows out of the far end, in an order of the

@@ -28,7 +28,7 @@ func (k *kernelMeter) beside(point uint8) *kernelMeter {
 		}
 	}
 	shared := map[string]*ebpf.Map{}
-	for _, name := range []string{bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapFlowIds, bpf.WeirMapVacant} {
+	for _, name := range []string{bpf.WeirMapFlows, bpf.WeirMapEvents, bpf.WeirMapLedgers, bpf.WeirMapFlowIds, bpf.WeirMapVacant, bpf.WeirMapDeletions, bpf.WeirMapRefusals} {
 		shared[name] = k.coll.Maps[name]
 		spec.Maps[name].MaxEntries = k.coll.Maps[name].MaxEntries()
 	}

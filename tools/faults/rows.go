@@ -49,6 +49,7 @@ func accounting() []row {
 			"bpf TestA4FullRingLosesNoAggregatedFlow", "userspace TestA4FullRingLosesSinglePacketsOnlyAndIsCounted",
 			"loader TestA4StoppedConsumerCostsSinglePacketsOnly"}},
 		{id: "A5", promise: "a full table keeps established flows exact", tests: []string{
+			"bpf TestA5FullTableTakesAFlowOnceASweepHasDeleted", "bpf TestA5FullTableIsTriedNowAndThenWhateverWasDeleted",
 			"userspace TestA5FloodMakesRoomForItself", "loader TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact"},
 			missing: aboutAMillion},
 		{id: "A6", promise: "a SYN flood closes half-open flows first", tests: []string{
@@ -94,6 +95,7 @@ func lifeCycle() []row {
 			"cmd/weir TestB7MeterWaitsForItsInterfaceAndGoesOn", "cmd/weir TestB7ExitOnGoneEndsWithTheLastInterface",
 			"cmd/weir TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned",
 			"loader TestB7InterfaceDeletedInAnotherNamespaceIsNoticed", "loader TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches",
+			"loader TestB7AllFlowsOfAnInterfaceThatReturnsAreClosedFirst",
 			"userspace TestB7EndOfAPointClosesItsFlowsAndNoOthers"}},
 		{id: "B8", promise: "down, up, rename and move leave no gap", tests: []string{
 			"loader TestB8InterfaceMayGoDownAndUpAndBeRenamed", "loader TestB8InterfaceMayMoveToAnotherNamespace",
