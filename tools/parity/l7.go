@@ -105,7 +105,7 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 		return err
 	}
 	ours, err := c.ours(ctx)
-	if err != nil {
+	if err != nil && !errors.As(err, &c.damage) {
 		return err
 	}
 	// Times that weir clamps to its range are no reason not to compare labels.
@@ -124,7 +124,7 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 		if !whole(pair[1]) {
 			l.broken++
 		}
-		differences := c.labelDifferences(pair[0], pair[1], agreed)
+		differences := c.labelDifferences(ctx, pair[0], pair[1], agreed)
 		if len(differences) == 0 {
 			agreed[identity(pair[0])] = true
 			equal++
@@ -145,14 +145,14 @@ func (l *labelled) missing(c *testCase, want row) {
 	})
 }
 
-func (c *testCase) labelDifferences(want, got row, agreed map[string]bool) (list []labelDifference) {
+func (c *testCase) labelDifferences(ctx context.Context, want, got row, agreed map[string]bool) (list []labelDifference) {
 	id := identity(want)
 	for name := range labels {
 		w, asked := want[name]
 		if g := got[name]; asked && w != g {
 			list = append(list, labelDifference{difference{
 				flow: id, column: name, want: fmt.Sprint(w), got: fmt.Sprint(g),
-				rule: c.labelRule(want, got, agreed[id]),
+				rule: c.labelRule(ctx, want, got, agreed[id]),
 			}, c.dissections})
 		}
 	}
