@@ -57,7 +57,7 @@ type labelled struct {
 	reference int // flows of the answer
 	explained int // of these, those that weir does not have by a rule
 	paired    int
-	broken    int   // of the paired, those without a whole verdict
+	broken    int   // of the paired, those without a whole verdict, and crashes of nDPI
 	equal     []int // of the paired, in all nine columns; -1: not compared
 	// differences are those of labels, and flows that are missing; with the
 	// mark that they are of.
@@ -120,6 +120,7 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 		}
 	}
 	equal := 0
+	l.broken += int(c.crashes)
 	for _, pair := range p.pairs {
 		if !whole(pair[1]) {
 			l.broken++

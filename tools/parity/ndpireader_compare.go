@@ -144,6 +144,9 @@ func compareReader(ctx context.Context, capture string, tunnels bool) (*readerRe
 	if err != nil {
 		return nil, err
 	}
+	if c.crashes > 0 && len(theirs) > 0 { // it need not, with these packets
+		r.failed, r.why = 1, fmt.Sprintf("weir: nDPI crashed %d times", c.crashes)
+	}
 	r.theirs, r.ours, r.why = len(theirs), len(ours), cmp.Or(r.why, why)
 	p := pair(theirs, ours, undirectedPackets, undirected)
 	for _, want := range p.missing {
