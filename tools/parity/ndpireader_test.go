@@ -161,6 +161,38 @@ func TestReaderMarksAreHeld(t *testing.T) {
 	}
 }
 
+func TestWhatNdpiReaderDoesItselfHasItsRule(t *testing.T) {
+	const v6 = "2001:db8:0:1::2"
+	c := &testCase{frames: newFrames()}
+	of := tupleOfRow(row{"src_ip": "2001:db8::1", "src_port": 40000.0, "dst_ip": v6, "dst_port": 443.0, "protocol": 6.0})
+	c.frames.ours[of.key()] = nil
+	label := func(name, client, server string) row {
+		return row{"src_ip": "2001:db8::1", "src_port": 40000.0, "dst_ip": v6, "dst_port": 443.0, "protocol": 6.0,
+			"application_name": name, "client_fingerprint": client, "server_fingerprint": server}
+	}
+	elsewhere, more := label("TLS", "", ""), label("TLS", "", "")
+	elsewhere["dst_ip"], more["bidirectional_packets"] = "2001:db8:0:9::2", 2.0
+	for _, x := range []struct {
+		name, column string
+		want, got    row
+		rule         rule
+	}{
+		{"DTLS, the server's way", "server_fingerprint", label("DTLS", "", ""), label("DTLS", "", "s"), clientsJA3},
+		{"DTLS, both ways", "server_fingerprint", label("DTLS", "c", ""), label("DTLS", "c", "s"), ""},
+		{"TLS, the server's way", "server_fingerprint", label("TLS.Google", "", ""), label("TLS.Google", "", "s"), ""},
+		{"a call over DTLS", "server_fingerprint", label("STUN", "c", "s"), label("STUN", "", ""), clientsJA3},
+		{"another server of SSH", "server_fingerprint", label("SSH", "", "s"), label("SSH", "", "x"), ""},
+		{"another label", "application_name", label("STUN", "c", "s"), label("DTLS", "", ""), ""},
+		{"more packets, and a flow of the same halves", "application_name", more, elsewhere, halfAddresses},
+		{"more packets, and no such flow", "application_name", more, label("TLS", "", ""), ""},
+		{"as many packets", "application_name", label("TLS.x", "", ""), elsewhere, ""},
+	} {
+		if got := c.readerRule(t.Context(), x.column, x.want, x.got); got != x.rule {
+			t.Errorf("%s: the rule is %q, want %q", x.name, got, x.rule)
+		}
+	}
+}
+
 func TestWhatBecameOfAFlowsFramesIsTold(t *testing.T) {
 	f := newFrames()
 	at := tupleOfRow(flow("192.0.2.2", 80, 1)).key()
