@@ -115,7 +115,7 @@ parity-l7: setup ## Compare labels with nfstream's answers in CAPTURES, by 20 di
 	$(GO) run ./tools/parity -l7 $(firstword $(wildcard $(CAPTURES)/nfstream) $(CAPTURES))
 
 parity-ndpireader: setup ## Compare labels with ndpiReader's over testdata and CAPTURES
-	$(GO) run ./tools/parity -ndpireader testdata $(wildcard $(CAPTURES))
+	$(GO) run ./tools/parity -ndpireader testdata $(if $(filter file,$(origin CAPTURES)),$(wildcard $(CAPTURES)),$(CAPTURES))
 
 generate: setup ## Compile the BPF objects anew
 	tools/setup/generate.sh

@@ -22,9 +22,12 @@ import (
 // Below lists every capture file below the folders, in order.
 func Below(folders ...string) (paths []string, err error) {
 	for _, folder := range folders {
-		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
-			base := strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
-			if ext := filepath.Ext(base); ext == ".pcap" || ext == ".pcapng" || ext == ".cap" {
+		root := folder
+		if info, err := os.Stat(folder); err == nil && info.IsDir() {
+			root += string(filepath.Separator) // where it is a link, what this leads to
+		}
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && named(path) {
 				paths = append(paths, path)
 			}
 			return err
@@ -38,6 +41,13 @@ func Below(folders ...string) (paths []string, err error) {
 	}
 	slices.Sort(paths)
 	return paths, nil
+}
+
+// named tells whether a file is called as captures are.
+func named(path string) bool {
+	base := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")
+	ext := filepath.Ext(base)
+	return ext == ".pcap" || ext == ".pcapng" || ext == ".cap"
 }
 
 // Beside is Below where only the first folder has to be there: the reference's lie

@@ -14,20 +14,25 @@ import (
 
 func TestCapturesOfEveryEndingAreFoundInOrder(t *testing.T) {
 	dir := t.TempDir()
-	names := []string{"a.pcap", "b/c.pcapng.gz", "b/d.pcap.zst", "b/e.cap", "no.txt", "no.gz"}
+	names := []string{"a.pcap", "b/c.pcapng.gz", "b/d.pcap.zst", "b/e.cap", "b/f,g h.PCAP", "folder.pcap/no.txt", "no.gz"}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	none := filepath.Join(dir, "none")
-	got, err := Beside(dir, none)
-	for i := range got {
-		got[i], _ = filepath.Rel(dir, got[i])
+	none, link := filepath.Join(dir, "none"), filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
 	}
-	if err != nil || !slices.Equal(got, names[:4]) {
-		t.Errorf("%v, %v", got, err)
+	for _, folder := range []string{dir, link} {
+		got, err := Beside(folder, none)
+		for i := range got {
+			got[i], _ = filepath.Rel(folder, got[i])
+		}
+		if err != nil || !slices.Equal(got, names[:5]) {
+			t.Errorf("%s: %v, %v", folder, got, err)
+		}
 	}
 	if _, err := Beside(none, dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without the first: %v", err)

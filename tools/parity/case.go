@@ -38,6 +38,8 @@ type testCase struct {
 	damage *pcapfile.Error
 	// guarded tells that some packet was kept from nDPI.
 	guarded bool
+	// crashes is how often the process that nDPI runs in ended or had to be.
+	crashes uint64
 	frames  frames
 }
 
@@ -143,7 +145,8 @@ func (c *testCase) ours(ctx context.Context) (rows []row, err error) {
 			return nil, err
 		}
 		defer func() {
-			c.guarded = w.Stats().Rejected > 0
+			s := w.Stats()
+			c.guarded, c.crashes = s.Rejected > 0, s.Crashes+s.Hangs
 			err = firstError(err, w.Close())
 		}()
 		opts = append(opts, userspace.WithSamples(c.shown(w.Sample)))

@@ -80,17 +80,20 @@ func (t tuple) key() tuple {
 }
 
 // tupleOfPacket is of what weir has decoded.
-func tupleOfPacket(p *bpf.Packet) tuple {
+func tupleOfPacket(p *bpf.Packet) tuple { return tupleOfKey(&p.Key) }
+
+// tupleOfKey is of a flow of weir's.
+func tupleOfKey(k *bpf.Key) tuple {
 	var ends [2]netip.AddrPort
 	for i := range ends {
 		size := 16
-		if p.Key.IpVersion == 4 {
+		if k.IpVersion == 4 {
 			size = 4
 		}
-		addr, _ := netip.AddrFromSlice(p.Key.Addr[i][:size])
-		ends[i] = netip.AddrPortFrom(addr, p.Key.Port[i])
+		addr, _ := netip.AddrFromSlice(k.Addr[i][:size])
+		ends[i] = netip.AddrPortFrom(addr, k.Port[i])
 	}
-	return tupleOf(ends[0], ends[1], p.Key.Protocol, p.Key.VlanId, p.Key.TunnelId)
+	return tupleOf(ends[0], ends[1], k.Protocol, k.VlanId, k.TunnelId)
 }
 
 // tupleOfRow is of a flow, of either side.

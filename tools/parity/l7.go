@@ -57,7 +57,7 @@ type labelled struct {
 	reference int // flows of the answer
 	explained int // of these, those that weir does not have by a rule
 	paired    int
-	broken    int   // of the paired, those without a whole verdict
+	broken    int   // of the paired, those without a whole verdict, and crashes of nDPI
 	equal     []int // of the paired, in all nine columns; -1: not compared
 	// differences are those of labels, and flows that are missing; with the
 	// mark that they are of.
@@ -105,7 +105,7 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 		return err
 	}
 	ours, err := c.ours(ctx)
-	if err != nil {
+	if err != nil && !errors.As(err, &c.damage) {
 		return err
 	}
 	// Times that weir clamps to its range are no reason not to compare labels.
@@ -120,11 +120,12 @@ func (c *testCase) labels(ctx context.Context, l *labelled, agreed map[string]bo
 		}
 	}
 	equal := 0
+	l.broken += int(c.crashes)
 	for _, pair := range p.pairs {
 		if !whole(pair[1]) {
 			l.broken++
 		}
-		differences := c.labelDifferences(pair[0], pair[1], agreed)
+		differences := c.labelDifferences(ctx, pair[0], pair[1], agreed)
 		if len(differences) == 0 {
 			agreed[identity(pair[0])] = true
 			equal++
@@ -145,14 +146,14 @@ func (l *labelled) missing(c *testCase, want row) {
 	})
 }
 
-func (c *testCase) labelDifferences(want, got row, agreed map[string]bool) (list []labelDifference) {
+func (c *testCase) labelDifferences(ctx context.Context, want, got row, agreed map[string]bool) (list []labelDifference) {
 	id := identity(want)
 	for name := range labels {
 		w, asked := want[name]
 		if g := got[name]; asked && w != g {
 			list = append(list, labelDifference{difference{
 				flow: id, column: name, want: fmt.Sprint(w), got: fmt.Sprint(g),
-				rule: c.labelRule(want, got, agreed[id]),
+				rule: c.labelRule(ctx, want, got, agreed[id]),
 			}, c.dissections})
 		}
 	}

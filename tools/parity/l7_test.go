@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
 
@@ -78,16 +79,53 @@ func TestALabelThatDiffersHasItsRuleOrNone(t *testing.T) {
 		rule   rule
 	}{
 		{"another name", full, http, flow("a", 80, 1, "application_name", "TLS"), false, ""},
-		{"other packets", full, http, flow("a", 80, 1, "src2dst_packets", 2.0), false, otherPackets},
+		{"other packets, by a frame that is read otherwise", otherFrames(), http, flow("192.0.2.2", 80, 1, "src2dst_packets", 2.0), false, otherPackets},
+		{"other packets, without a reason", full, http, flow("a", 80, 1, "src2dst_packets", 2.0), false, ""},
 		{"fewer inspected, and equal otherwise", cheap, http, http, true, fewerDissections},
 		{"fewer inspected, and never equal", cheap, http, http, false, ""},
-		{"a packet kept from nDPI", &testCase{answered: 20, dissections: 20, guarded: true}, http, flow("a", 80, 1, "application_name", "TLS"), false, guarded},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.test.labelRule(c.want, c.got, c.agreed); got != c.rule {
+			if got := c.test.labelRule(t.Context(), c.want, c.got, c.agreed); got != c.rule {
 				t.Errorf("the rule is %q, want %q", got, c.rule)
 			}
 		})
+	}
+}
+
+// otherFrames is a case in which a flow has a frame that the reference reads
+// otherwise.
+func otherFrames() *testCase {
+	c := &testCase{answered: 20, dissections: 20, frames: newFrames()}
+	of := tupleOfRow(flow("192.0.2.2", 80, 1)).key()
+	c.frames.ours[of] = []*frame{{timeMs: 1, reading: laterFragments}}
+	return c
+}
+
+// A packet that is kept from nDPI explains the labels of its flow, and of no other
+// flow of the capture.
+func TestAPacketKeptFromNDPIExplainsItsFlowAlone(t *testing.T) {
+	needNDPI(t)
+	if err := needOracle(); err != nil {
+		t.Log(err) // no label needs a reason then
+		return
+	}
+	c := readerCase(projectCaptures+"/built-udp-odd/udp-odd.pcap", false)
+	rows, err := c.ours(t.Context())
+	if err != nil || !c.guarded {
+		t.Fatalf("%d flows, some packets kept: %v: %v", len(rows), c.guarded, err)
+	}
+	kept := 0
+	for _, r := range rows {
+		got := maps.Clone(r)
+		got["application_name"] = "another"
+		if rule := c.labelRule(t.Context(), r, got, false); rule == guarded {
+			kept++
+		} else if rule != "" {
+			t.Errorf("%s: %s", conversation(r), rule)
+		}
+	}
+	if kept == 0 || kept == len(rows) {
+		t.Errorf("%d of %d flows have their reason", kept, len(rows))
 	}
 }
 

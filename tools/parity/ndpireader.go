@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -24,7 +25,7 @@ import (
 var (
 	readerFlow = regexp.MustCompile(`^\t\d+\t(\S+) (\[[^\]]*\]|[0-9.]+):(\d+) <?-> (\[[^\]]*\]|[0-9.]+):(\d+) (.*)`)
 	readerHead = regexp.MustCompile(`^(?:\[VLAN: (\d+)\])?\[proto: (?:([A-Z0-9]+):)?[0-9.]+/(.*?)\](?:\[[A-Za-z ]+\])*\[Confidence: (.*?)\](?:\[cat: (.*?)/\d+\])?\[(\d+) pkts/\d+ bytes <?-> (\d+) pkts/`)
-	readerHost = regexp.MustCompile(`sec\]\[Hostname/SNI: (.*?)\]\[`)
+	readerHost = regexp.MustCompile(`sec\](?:\[Username: .*?\])?(?:\[Password: .*?\])?\[Hostname/SNI: (.*?)\]\[`)
 	// The fingerprint of which kind, by what stands in front of it.
 	readerClient = regexp.MustCompile(`\[(?:JA3C|HASSH-C|DHCP Fingerprint): ([0-9A-Fa-f,]+)`)
 	readerServer = regexp.MustCompile(`\[(?:JA3S|HASSH-S): ([0-9A-Fa-f]+)`)
@@ -64,13 +65,26 @@ func readerRows(ctx context.Context, capture string, tunnels bool) (rows []row, 
 		return nil, "", err
 	}
 	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "flows.txt")
-	args := []string{"-i", capture, "-v", "2", "-w", file}
+	// It takes a comma in a name for one between two names.
+	plain, file := filepath.Join(dir, "capture"), filepath.Join(dir, "flows.txt")
+	path, err := filepath.Abs(capture)
+	if err != nil {
+		return nil, "", fmt.Errorf("find %s: %w", capture, err)
+	}
+	if err := os.Symlink(path, plain); err != nil {
+		return nil, "", fmt.Errorf("name %s for %s: %w", capture, readerName, err)
+	}
+	args := []string{"-i", plain, "-v", "2", "-w", file}
 	if tunnels {
 		args = append(args, "-t")
 	}
 	said, err := exec.CommandContext(ctx, readerName, args...).CombinedOutput()
-	if err != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, readerName + " was not done in time", nil
+	case ctx.Err() != nil:
+		return nil, "", ctx.Err()
+	case err != nil:
 		return nil, fmt.Sprintf("%s ended with %v", readerName, err), nil
 	}
 	text, err := os.ReadFile(file)

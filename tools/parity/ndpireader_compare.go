@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/pcapfile"
 )
 
 // readerColumns are what ndpiReader's output holds of the nine.
@@ -41,7 +45,8 @@ type readerResult struct {
 	broken      int // of the paired, those without a whole verdict
 	differences []difference
 	extra       map[rule]int // flows that only weir has
-	why         string       // there is nothing to compare
+	failed      int          // 1: weir came to no end of it
+	why         string       // there is nothing to compare, or no more
 }
 
 // runReader compares every capture below the folders. With another nDPI than the
@@ -91,8 +96,36 @@ func readerCase(capture string, tunnels bool) *testCase {
 	return c
 }
 
-// readerPatience is for one capture.
+// readerPatience is for one side of a capture, and as much more for each 300 MB.
 const readerPatience = 5 * time.Minute
+
+func patienceFor(capture string) time.Duration {
+	info, err := os.Stat(capture)
+	if err != nil {
+		return readerPatience
+	}
+	return readerPatience + time.Duration(info.Size()/1e6)*time.Second
+}
+
+// readerOurs meters a capture. One that is none, or cannot be read, has no flows; where
+// weir comes to no end for another reason it has failed. Neither is a reason not
+// to compare the others.
+func (r *readerResult) readerOurs(ctx context.Context, c *testCase) (rows []row, err error) {
+	within, cancel := context.WithTimeout(ctx, patienceFor(c.capture))
+	defer cancel()
+	rows, err = c.ours(within)
+	var unread *pcapfile.Error
+	switch {
+	case err == nil:
+		return rows, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case !errors.As(err, &unread) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission):
+		r.failed = 1
+	}
+	r.why = "weir: " + err.Error()
+	return nil, nil
+}
 
 func compareReader(ctx context.Context, capture string, tunnels bool) (*readerResult, error) {
 	r := &readerResult{name: captureName(capture), extra: map[rule]int{}}
@@ -100,24 +133,27 @@ func compareReader(ctx context.Context, capture string, tunnels bool) (*readerRe
 		r.why = "compressed"
 		return r, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, readerPatience)
+	within, cancel := context.WithTimeout(ctx, patienceFor(capture))
 	defer cancel()
-	theirs, why, err := readerRows(ctx, capture, tunnels)
+	theirs, why, err := readerRows(within, capture, tunnels)
 	if err != nil {
 		return nil, err
 	}
 	c := readerCase(capture, tunnels)
-	ours, err := c.ours(ctx)
+	ours, err := r.readerOurs(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	r.why, r.theirs, r.ours = why, len(theirs), len(ours)
+	if c.crashes > 0 && len(theirs) > 0 { // it need not, with these packets
+		r.failed, r.why = 1, fmt.Sprintf("weir: nDPI crashed %d times", c.crashes)
+	}
+	r.theirs, r.ours, r.why = len(theirs), len(ours), cmp.Or(r.why, why)
 	p := pair(theirs, ours, undirectedPackets, undirected)
 	for _, want := range p.missing {
 		r.lacks(want, c.readerMissing(want), c.frames.became(want))
 	}
 	for _, pair := range p.pairs {
-		r.compare(c, pair[0], pair[1])
+		r.compare(ctx, c, pair[0], pair[1])
 	}
 	for _, o := range p.extra {
 		r.extra[c.flowRule(o)]++
@@ -156,7 +192,7 @@ func undirectedPackets(r row) string {
 	return fmt.Sprint(undirected(r), " ", r["bidirectional_packets"])
 }
 
-func (r *readerResult) compare(c *testCase, want, got row) {
+func (r *readerResult) compare(ctx context.Context, c *testCase, want, got row) {
 	r.paired++
 	if !whole(got) {
 		r.broken++
@@ -167,7 +203,7 @@ func (r *readerResult) compare(c *testCase, want, got row) {
 			continue
 		}
 		d := difference{
-			flow: conversation(want), column: name, want: fmt.Sprint(want[name]), got: fmt.Sprint(got[name]), rule: c.readerRule(name, want, got),
+			flow: conversation(want), column: name, want: fmt.Sprint(want[name]), got: fmt.Sprint(got[name]), rule: c.readerRule(ctx, name, want, got),
 		}
 		equal, explained = false, explained && d.rule != ""
 		r.differences = append(r.differences, d)

@@ -24,6 +24,7 @@ func (r *readerReport) sum() (sum readerResult) {
 		sum.missing += c.missing
 		sum.excused += c.excused
 		sum.broken += c.broken
+		sum.failed += c.failed
 	}
 	return sum
 }
@@ -35,10 +36,11 @@ func (r *readerReport) met() bool {
 }
 
 // matched tells whether enough flows are paired, all with a whole verdict, which
-// they must be whatever release of nDPI judged them.
+// they must be whatever release of nDPI judged them, and weir came to every
+// capture's end.
 func (r *readerReport) matched() bool {
 	sum := r.sum()
-	return sum.paired > 0 && sum.broken == 0 && float64(sum.paired) >= readerPaired*float64(sum.theirs-sum.missing)
+	return sum.paired > 0 && sum.broken == 0 && sum.failed == 0 && float64(sum.paired) >= readerPaired*float64(sum.theirs-sum.missing)
 }
 
 // print writes a line for each capture, what the marks say of all of them, and

@@ -3,6 +3,7 @@ package main
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -68,6 +69,9 @@ func TestReaderLinesAreRead(t *testing.T) {
 		{"a host that plays a label", ends + "[proto: 7/HTTP][ClearText][Confidence: DPI (cache)][cat: Web/5][2 pkts/184 bytes <-> 2 pkts/184 bytes][0.00 sec]" +
 			"[Hostname/SNI: a][cat: Evil/1][URL: x][Plen Bins: 0]",
 			with("application_name", "HTTP", "application_confidence", 3.0, "bidirectional_packets", 4.0, "requested_server_name", "a")},
+		{"a host behind who logs in", ends + "[proto: 7/HTTP][ClearText][Confidence: DPI][cat: Web/5][1 pkts/9 bytes -> 0 pkts/0 bytes][0.10 sec]" +
+			"[Username: a][Password: b c][Hostname/SNI: weir.example][Plen Bins: 0]",
+			with("application_name", "HTTP", "bidirectional_packets", 1.0, "requested_server_name", "weir.example")},
 		{"a line that is none", "Guessed flow protos:\t1", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,6 +89,54 @@ func TestReaderLinesAreRead(t *testing.T) {
 	}
 }
 
+// A folder of captures may hold anything, and whatever its name is: each is
+// compared as far as that goes, and none keeps the others from it.
+func TestFilesThatAreNoCapturesKeepNoneFromBeingCompared(t *testing.T) {
+	needNDPI(t)
+	dir := t.TempDir()
+	sound, err := os.ReadFile(projectCaptures + "/dns-udp/dns-udp.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{
+		"empty.pcap": nil, "cut-header.pcap": sound[:10], "no-packet.pcap": sound[:24], "cut.pcap": sound[:len(sound)-5],
+		"text.cap": []byte("this is no capture at all"), "-i a,b [1] 'é.pcap": sound,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("nowhere", filepath.Join(dir, "dangling.pcap")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := runReader(t.Context(), []string{dir}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := map[string]bool{"cut.pcap": true, "-i a,b [1] 'é.pcap": true}
+	for _, c := range r.results {
+		name := filepath.Base(c.name)
+		if (c.why == "") != compared[name] || (c.paired > 0) != compared[name] || c.paired != c.theirs || c.failed != 0 {
+			t.Errorf("%s: %d of %d flows paired (%s)", name, c.paired, c.theirs, c.why)
+		}
+	}
+	if len(r.results) != 7 || !r.matched() {
+		t.Errorf("%d captures, enough of them paired: %v", len(r.results), r.matched())
+	}
+}
+
+// A flow that weir has not got because it could not read the capture is missing.
+func TestWhatOnlyNdpiReaderReadsIsMissing(t *testing.T) {
+	c := &testCase{capture: filepath.Join(t.TempDir(), "none.pcap"), frames: newFrames()}
+	r := &readerResult{theirs: 1}
+	if rows, err := r.readerOurs(t.Context(), c); err != nil || len(rows) != 0 || r.why == "" || r.failed != 0 {
+		t.Errorf("%v, %v: %+v", rows, err, r)
+	}
+	if (&readerReport{results: []*readerResult{r, {theirs: 1, paired: 1, equal: 1}}}).met() {
+		t.Error("the mark is met without the flow")
+	}
+}
+
 func TestReaderMarksAreHeld(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -98,6 +150,7 @@ func TestReaderMarksAreHeld(t *testing.T) {
 		{"two not paired, by a rule", readerResult{theirs: 1000, paired: 998, equal: 998, missing: 2}, true},
 		{"one with another label", readerResult{theirs: 1000, paired: 1000, equal: 999}, false},
 		{"one without a whole verdict", readerResult{theirs: 1000, paired: 1000, equal: 1000, broken: 1}, false},
+		{"one capture without an end", readerResult{theirs: 1000, paired: 1000, equal: 1000, failed: 1}, false},
 		{"one with another text, by a rule", readerResult{theirs: 1000, paired: 1000, equal: 999, excused: 1}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -105,6 +158,38 @@ func TestReaderMarksAreHeld(t *testing.T) {
 				t.Errorf("met is %v", r.met())
 			}
 		})
+	}
+}
+
+func TestWhatNdpiReaderDoesItselfHasItsRule(t *testing.T) {
+	const v6 = "2001:db8:0:1::2"
+	c := &testCase{frames: newFrames()}
+	of := tupleOfRow(row{"src_ip": "2001:db8::1", "src_port": 40000.0, "dst_ip": v6, "dst_port": 443.0, "protocol": 6.0})
+	c.frames.ours[of.key()] = nil
+	label := func(name, client, server string) row {
+		return row{"src_ip": "2001:db8::1", "src_port": 40000.0, "dst_ip": v6, "dst_port": 443.0, "protocol": 6.0,
+			"application_name": name, "client_fingerprint": client, "server_fingerprint": server}
+	}
+	elsewhere, more := label("TLS", "", ""), label("TLS", "", "")
+	elsewhere["dst_ip"], more["bidirectional_packets"] = "2001:db8:0:9::2", 2.0
+	for _, x := range []struct {
+		name, column string
+		want, got    row
+		rule         rule
+	}{
+		{"DTLS, the server's way", "server_fingerprint", label("DTLS", "", ""), label("DTLS", "", "s"), clientsJA3},
+		{"DTLS, both ways", "server_fingerprint", label("DTLS", "c", ""), label("DTLS", "c", "s"), ""},
+		{"TLS, the server's way", "server_fingerprint", label("TLS.Google", "", ""), label("TLS.Google", "", "s"), ""},
+		{"a call over DTLS", "server_fingerprint", label("STUN", "c", "s"), label("STUN", "", ""), clientsJA3},
+		{"another server of SSH", "server_fingerprint", label("SSH", "", "s"), label("SSH", "", "x"), ""},
+		{"another label", "application_name", label("STUN", "c", "s"), label("DTLS", "", ""), ""},
+		{"more packets, and a flow of the same halves", "application_name", more, elsewhere, halfAddresses},
+		{"more packets, and no such flow", "application_name", more, label("TLS", "", ""), ""},
+		{"as many packets", "application_name", label("TLS.x", "", ""), elsewhere, ""},
+	} {
+		if got := c.readerRule(t.Context(), x.column, x.want, x.got); got != x.rule {
+			t.Errorf("%s: the rule is %q, want %q", x.name, got, x.rule)
+		}
 	}
 }
 
