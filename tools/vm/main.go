@@ -29,7 +29,7 @@ func main() {
 	var o options
 	flag.StringVar(&o.image, "kernel", "", "`IMAGE` of the kernel; its config and modules are looked for beside it, as its package has them")
 	flag.StringVar(&o.run, "run", "", "run the tests that match `REGEXP` only, as go test -run does")
-	flag.DurationVar(&o.limit, "timeout", 10*time.Minute, "how long the machine may run")
+	flag.DurationVar(&o.limit, "timeout", 20*time.Minute, "how long the machine may run")
 	flag.StringVar(&o.work, "work", "build/vm", "`DIRECTORY` for what is built and for what the machine says")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

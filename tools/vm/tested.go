@@ -48,6 +48,8 @@ var suites = []suite{
 		{"TestA4StoppedConsumerCostsSinglePacketsOnly", tooSlow},
 		{"TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact", tooSlow},
 		{"TestA6FloodOfSYNsLeavesEstablishedFlowsExact", tooSlow},
+		{"TestA8SweepOfManyFlowsHoldsNoCPUForLong", tooSlow},
+		{"TestAttachingAgainMayFailHalfway", needsTCX},
 		{"TestA8SoftInterruptsComeThroughASweep", "measures how long packets wait for a processor, which emulation falsifies"},
 		{"TestA11FramesArriveUnchanged", tooSlow},
 		{"TestC1DrainOfManyFlows", tooSlow},
@@ -75,7 +77,7 @@ var suites = []suite{
 // modules are those that the tests need where the kernel has them as such, and
 // programs what the tests call.
 var (
-	modules  = []string{"veth", "tun"}
+	modules  = []string{"veth", "tun", "ifb"}
 	programs = []string{"ip", "unshare"}
 )
 
