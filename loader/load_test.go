@@ -113,8 +113,8 @@ func everyFlow(generated) bool { return true }
 func million(n uint64, took time.Duration) float64 { return float64(n) / took.Seconds() / 1e6 }
 
 // holdToMark wants a load to have come to the mark, in soak, for which the machine is
-// to have nothing else to do. The floods are not held to it: there the two CPUs that
-// send are also to close flows and to read them, and come to less.
+// to have nothing else to do: in a flood the two CPUs that send are also to close flows
+// and to read them.
 func holdToMark(t *testing.T, packets uint64, took time.Duration) {
 	t.Helper()
 	if rate := float64(packets) / took.Seconds(); soaking() && rate < mark {
@@ -215,6 +215,7 @@ func (f flood) run(t *testing.T) {
 	}
 	stop()
 	took, flooded := time.Since(began), l.sent.Packets
+	holdToMark(t, flooded, took)
 	admitted := l.untilAdmitted(a, nil)
 	runs := uint64(1 + f.entries/131_072) // of a sweep
 	if most := soak(uint64(4), 2) * runs; admitted.sweeps > most {
