@@ -228,25 +228,33 @@ func TestA6PressureClosesHalfOpenFlowsFirst(t *testing.T) {
 	t.Logf("measured: pressure closed %d half-open flow, reason 5, and left the one that was answered", s.Closed)
 }
 
+// mostlyIdle opens flows of which three of four are idle a minute before the others, and
+// says what four sweeps in turn are to find.
+func mostlyIdle(t *testing.T, m *bpftest.Meter, flows uint32) []bpf.Sweep {
+	t.Helper()
+	for n := range flows {
+		at := time.Second
+		if n%4 == 0 {
+			at = time.Minute
+		}
+		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), at)
+	}
+	const idle = uint64(2*time.Minute) - 1
+	return []bpf.Sweep{
+		{NowNs: uint64(time.Minute), Open: flows},
+		{NowNs: idle, Open: flows / 4, Closed: 3 * flows / 4},
+		{NowNs: idle, Open: flows / 4, Deleted: 3 * flows / 4},
+		{NowNs: idle, Open: flows / 4},
+	}
+}
+
 // However few entries a run looks at, the runs of a sweep come to all of them, once
 // each, also while they delete.
 func TestA8SweepOfManyRunsComesToEveryEntry(t *testing.T) {
 	const flows, entries = 1000, 64
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, IdleNs: uint64(time.Minute),
 		Set: map[string]any{"cfg_sweep_entries": uint32(entries)}})
-	for n := range flows {
-		at := time.Second
-		if n%4 == 0 {
-			at = time.Minute // not idle yet when the others are
-		}
-		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), at)
-	}
-	for _, want := range []bpf.Sweep{
-		{NowNs: uint64(time.Minute), Open: flows},
-		{NowNs: uint64(2*time.Minute) - 1, Open: flows / 4, Closed: 3 * flows / 4},
-		{NowNs: uint64(2*time.Minute) - 1, Open: flows / 4, Deleted: 3 * flows / 4},
-		{NowNs: uint64(2*time.Minute) - 1, Open: flows / 4},
-	} {
+	for _, want := range mostlyIdle(t, m, flows) {
 		got, runs := bpf.Sweep{NowNs: want.NowNs}, 0
 		for more := uint32(1); more != 0; runs++ {
 			out, err := m.Sweep(bpf.Sweep{NowNs: want.NowNs, Skip: got.Skip})

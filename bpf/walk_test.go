@@ -21,19 +21,7 @@ func walkComesToAll(t *testing.T, piece uint32) {
 	const flows = 1000 // in 1,024 buckets: many share one
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, IdleNs: uint64(time.Minute), MaxFlows: 1024,
 		Set: map[string]any{"cfg_sweep_piece": piece}})
-	for n := range flows {
-		at := time.Second
-		if n%4 == 0 {
-			at = time.Minute // not idle yet when the others are
-		}
-		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), at)
-	}
-	for _, want := range []bpf.Sweep{
-		{NowNs: uint64(time.Minute), Open: flows},
-		{NowNs: uint64(2*time.Minute) - 1, Open: flows / 4, Closed: 3 * flows / 4},
-		{NowNs: uint64(2*time.Minute) - 1, Open: flows / 4, Deleted: 3 * flows / 4},
-		{NowNs: uint64(2*time.Minute) - 1, Open: flows / 4},
-	} {
+	for _, want := range mostlyIdle(t, m, flows) {
 		pieces := uint32(0)
 		got, err := m.Walk(bpf.Sweep{NowNs: want.NowNs}, func() { pieces++ })
 		if err != nil {
