@@ -337,6 +337,32 @@ func TestG3ResetsAreFollowedByWhatWasNotTaken(t *testing.T) {
 	}
 }
 
+// outrun writes more than a collector that reads nothing until late takes. What counts as
+// sent must be there.
+func outrun(t *testing.T, s *remote, c *collector, late chan struct{}) (received []string, got map[uint64]int, refused refusals) {
+	t.Helper()
+	const flows = 6000
+	refused = refusals{}
+	for n := uint64(1); n <= flows; n++ {
+		refused.add(t, s.Write(numbered(n)))
+		if n%20 == 0 {
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
+	refused.add(t, s.Close())
+	close(late)
+	received = c.end()
+	got = arrivals(t, received)
+	all, arrived := refused.total(), uint64(0)
+	for n := range got {
+		arrived += n
+	}
+	if sent := sum(flows) - all.count.Packets; arrived < sent || all.flows == 0 {
+		t.Errorf("%d packets count as sent, %d are there; not sent: %+v", sent, arrived, refused)
+	}
+	return received, got, refused
+}
+
 // A collector that accepts and reads nothing is given up, again and again. What the
 // ledger says was sent is in the buffers of its machine: a late reader finds it.
 func TestG3CollectorThatStallsHasWhatCountsAsSent(t *testing.T) {
@@ -348,26 +374,7 @@ func TestG3CollectorThatStallsHasWhatCountsAsSent(t *testing.T) {
 				c.read(number, conn, 0)
 			})
 			s := openRemote(t, c.path, WithQueue(400, 1<<20))
-			const flows = 6000
-			refused := refusals{}
-			for n := uint64(1); n <= flows; n++ {
-				refused.add(t, s.Write(numbered(n)))
-				if n%20 == 0 {
-					time.Sleep(2 * time.Millisecond)
-				}
-			}
-			refused.add(t, s.Close())
-			close(late)
-			received := c.end()
-			got := arrivals(t, received)
-			all := refused.total()
-			arrived := uint64(0)
-			for n := range got {
-				arrived += n
-			}
-			if sent := sum(flows) - all.count.Packets; arrived < sent || all.flows == 0 {
-				t.Errorf("%d packets count as sent, %d are there; not sent: %+v", sent, arrived, refused)
-			}
+			received, got, refused := outrun(t, s, c, late)
 			if len(received) < 2 {
 				t.Errorf("%d connections", len(received))
 			}
