@@ -66,4 +66,7 @@ type Handles struct {
 	SweepState *ebpf.Map
 	DPIDone    *ebpf.Program // stops samples of a flow; run by test-run
 	Points     []Point
+	// Object names the programs that run, as ObjectHash and CopiedObjectHash do; "" if
+	// that is not known.
+	Object string
 }

@@ -211,6 +211,7 @@ func (a *Attachment) Handles() bpf.Handles {
 
 		SweepIter:  a.iterator,
 		SweepState: first.maps[bpf.WeirMapSweepState],
+		Object:     objectHash(a.copied),
 	}
 	for i, p := range a.ports {
 		h.Points = append(h.Points, bpf.Point{Index: uint8(i), Name: p.name, Ifindex: p.ifindex})

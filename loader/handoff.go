@@ -48,10 +48,11 @@ func (a *Attachment) HandOver() (files []*os.File, err error) {
 }
 
 // TakeOver makes handles of the descriptors from first on that were handed over to
-// this process: iterates tells whether there were Handles.SweepIter among them. They are
-// not passed on to what it starts.
-func TakeOver(first int, points []bpf.Point, iterates bool) (bpf.Handles, error) {
-	h := bpf.Handles{Points: points}
+// this process, and of what else is known of them, Handles.Points and Handles.Object:
+// iterates tells whether there was Handles.SweepIter among them. They are not passed on
+// to what it starts.
+func TakeOver(first int, known bpf.Handles, iterates bool) (bpf.Handles, error) {
+	h := bpf.Handles{Points: known.Points, Object: known.Object}
 	fd := first
 	for _, m := range []**ebpf.Map{&h.Events, &h.Flows, &h.Ledgers, &h.Progress, &h.SweepState} {
 		unix.CloseOnExec(fd)

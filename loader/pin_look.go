@@ -46,6 +46,7 @@ func LookAt(path string) (*Look, error) {
 		return nil, err
 	}
 	look.Interfaces = p.interfaces()
+	look.Handles.Object = p.about.Object
 	for i, point := range p.about.Points {
 		look.Handles.Points = append(look.Handles.Points, bpf.Point{Index: uint8(i), Name: point.Name, Ifindex: point.Ifindex})
 	}

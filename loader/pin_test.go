@@ -495,6 +495,9 @@ func TestH1APinnedMeterChangesItsObjectWithItsPrivilege(t *testing.T) {
 		if about := a.Pinned(); about.Object != step.object || len(about.Warnings) != step.warnings {
 			t.Errorf("step %d: object %s, warnings %q; want %s and %d", i, about.Object, about.Warnings, step.object, step.warnings)
 		}
+		if object := a.Handles().Object; object != step.object {
+			t.Errorf("step %d: its handles name object %s", i, object)
+		}
 		if iterates := a.Handles().SweepIter != nil; iterates != (step.object == bpf.ObjectHash()) {
 			t.Errorf("step %d: the sweep has an iterator: %v", i, iterates)
 		}

@@ -152,6 +152,9 @@ func TestB7InterfaceThatReturnsIsObservedAgain(t *testing.T) {
 				}
 				attached = max(attached, time.Since(start))
 			}
+			if noticed > soak(soon, time.Second) || attached > soak(soon, 2*time.Second) {
+				t.Errorf("noticed only after %v, attached again only after %v", noticed, attached)
+			}
 			t.Logf("measured: %s: deleted %d times, noticed within %v, its flows written with end reason 4, attached again within %v",
 				name, times, noticed.Round(time.Millisecond), attached.Round(time.Millisecond))
 		})

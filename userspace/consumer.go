@@ -27,6 +27,7 @@ type Consumer struct {
 	overflowOpen Count
 	held         heldParts
 	layout       bpf.Layout
+	layoutHash   string     // of this build, and so of the meter
 	closed       bpf.Record // the latest that the kernel closed
 	part         bpf.Record // the latest that was metered here
 	joined       bpf.Record // the latest record that was merged
@@ -77,6 +78,9 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	}
 	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{}, sampled: newSampledFlows(),
 		held: newHeldParts(layout.Entry()), pointEnds: make(chan pointEnd), over: make(chan struct{})}
+	if c.layoutHash, err = bpf.LayoutHash(); err != nil {
+		return nil, fmt.Errorf("read a running meter: %w", err)
+	}
 	if o.confirm {
 		if err := c.adopt(); err != nil {
 			return nil, err

@@ -183,7 +183,11 @@ func (c *Consumer) unconfirmed() int {
 // ReadLedger is the ledger of a meter that somebody else reads, or nobody, as far as
 // flows were confirmed; the rest is open. It takes Ledgers, Progress and Points.
 func ReadLedger(h bpf.Handles) (Ledger, error) {
-	c := &Consumer{handles: h, stopped: true}
+	layout, err := bpf.LayoutHash()
+	if err != nil {
+		return Ledger{}, fmt.Errorf("read a meter's ledger: %w", err)
+	}
+	c := &Consumer{handles: h, layoutHash: layout, stopped: true}
 	if err := c.adopt(); err != nil {
 		return Ledger{}, err
 	}

@@ -15,6 +15,7 @@ func (c *Consumer) Ledger() Ledger {
 	l, brokenOff := c.published, c.brokenOff
 	c.mu.Unlock()
 	l.LostWithConsumer = c.died
+	l.Object, l.Layout = c.handles.Object, c.layoutHash
 	if b := &c.confirmed.before; b.NotSentPackets > 0 {
 		l.NotSent = map[string]Count{earlierProcess: {b.NotSentPackets, b.NotSentOctets}}
 		l.Delivered.Packets -= b.NotSentPackets

@@ -59,6 +59,10 @@ type Ledger struct {
 
 	// What follows explains; no line needs it.
 
+	// Object and Layout name the programs that have counted, and how their records are
+	// laid out (bpf.ObjectHash, bpf.LayoutHash). They are "" for a file.
+	Object, Layout string
+
 	Flows       uint64 // delivered
 	Overflow    uint64 // packets that travelled as a record of their own
 	TableFull   uint64 // … because the table was full

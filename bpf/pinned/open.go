@@ -71,6 +71,7 @@ func (m *Meter) open(dir string) (err error) {
 	if h.SweepIter, err = iterator(dir, h.Flows); err != nil {
 		return err
 	}
+	h.Object = m.About.Object
 	for i, p := range m.About.Points {
 		h.Points = append(h.Points, bpf.Point{Index: uint8(i), Name: p.Name, Ifindex: p.Ifindex})
 	}

@@ -184,30 +184,22 @@ func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Op
 		r.say.note("metering %s", strings.Join(a.Hooks(), ", "))
 	}
 	r.meter(consumer)
-	stop, err := r.look(a, consumer)
-	if err != nil {
-		r.close()
-		return err
-	}
+	stop := r.look(a, consumer)
 	defer func() { err = worst(err, stop()) }()
 	return r.run(ctx)
 }
 
 // look has the interfaces watched and questions answered, until stop is called.
-func (r *meterRun) look(a attached, c *userspace.Consumer) (stop func() error, err error) {
+func (r *meterRun) look(a attached, c *userspace.Consumer) (stop func() error) {
 	if r.control != nil {
-		answer, err := r.answerer(a)
-		if err != nil {
-			return nil, err
-		}
-		r.control.serve(answer)
+		r.control.serve(r.answerer(a))
 	}
 	r.service.ready()
 	unwatch := func() {}
 	if r.watch != nil {
 		unwatch = r.watch.start(a, c)
 	}
-	return func() error { unwatch(); return r.control.close() }, nil
+	return func() error { unwatch(); return r.control.close() }
 }
 
 // countInterfaces enters what the interfaces counted. It must agree with what

@@ -40,7 +40,8 @@ type message struct {
 // A handover is what there is to know of an attached meter.
 type handover struct {
 	Points     []bpf.Point
-	Iterates   bool // the sweep's iterator was handed over as well
+	Object     string // which programs were attached
+	Iterates   bool   // the sweep's iterator was handed over as well
 	Hooks      []string
 	Adopted    bool
 	Pinned     *loader.About `json:",omitempty"`
@@ -127,7 +128,7 @@ func takeOver(signals, hangups chan<- os.Signal) (*handedMeter, error) {
 		return nil, fmt.Errorf("end with the process that has attached the meter: %w", err)
 	}
 	var err error
-	if m.handles, err = loader.TakeOver(metersFD, m.Points, m.Iterates); err != nil {
+	if m.handles, err = loader.TakeOver(metersFD, bpf.Handles{Points: m.Points, Object: m.Object}, m.Iterates); err != nil {
 		return nil, err
 	}
 	if m.handover.Control != "" {

@@ -5,16 +5,10 @@ import (
 	"maps"
 	"os"
 	"time"
-
-	"github.com/weirflow/weir/bpf"
 )
 
 // answerer tells how the run is, to those who ask by its control socket.
-func (r *meterRun) answerer(a attached) (func() *statusReport, error) {
-	layout, err := bpf.LayoutHash()
-	if err != nil {
-		return nil, err
-	}
+func (r *meterRun) answerer(a attached) func() *statusReport {
 	version, attached := release(), time.Now()
 	if p := a.Pinned(); p != nil {
 		attached = p.Attached
@@ -22,10 +16,10 @@ func (r *meterRun) answerer(a attached) (func() *statusReport, error) {
 	return func() *statusReport {
 		ledger := r.source.Ledger()
 		return &statusReport{
-			Version: version, Object: bpf.ObjectHash(), Layout: layout, Attached: attached, ReadBy: fmt.Sprintf("pid %d", os.Getpid()),
+			Version: version, Object: ledger.Object, Layout: ledger.Layout, Attached: attached, ReadBy: fmt.Sprintf("pid %d", os.Getpid()),
 			Interfaces: statusOfInterfaces(a.Interfaces()), Ledger: statusOfLedger(&ledger), Outputs: r.outputs.status(),
 		}
-	}, nil
+	}
 }
 
 // status tells how the outputs are. It may run while write does.

@@ -291,45 +291,6 @@ func TestBothDirectionsMakeOneFlowAtEveryHook(t *testing.T) {
 	}
 }
 
-// C2 over the whole way from the wire to the file.
-func TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce(t *testing.T) {
-	w := newWire(t)
-	path := filepath.Join(t.TempDir(), "flows.csv")
-	p := w.attach(t, "-o", path, "--idle-timeout", "20ms", "--dissections", "0", "-v")
-	const rotations = 20
-	for n := range rotations {
-		w.ping(t, 5)
-		if err := os.Rename(path, fmt.Sprintf("%s.%02d", path, n)); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Process.Signal(unix.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		for tries := 0; !exists(path); tries++ {
-			if tries > 500 {
-				t.Fatal("the file is not opened anew")
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-	p.interrupt(t)
-	code, _, said := p.end(t)
-	closes(t, said)
-	packets, files := 0, 0
-	all, _ := filepath.Glob(path + "*")
-	for _, file := range all {
-		files++
-		for _, row := range table(t, read(t, file)) {
-			n, _ := strconv.Atoi(row["bidirectional_packets"])
-			packets += n
-		}
-	}
-	if code != exitComplete || files != rotations+1 || packets != 5*rotations {
-		t.Errorf("exit code %d, %d packets in %d files; want %d in %d: %s", code, packets, files, 5*rotations, rotations+1, said)
-	}
-	t.Logf("measured: %d rotations live: %d packets of %d in %d files", rotations, packets, 5*rotations, files)
-}
-
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

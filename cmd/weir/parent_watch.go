@@ -23,7 +23,7 @@ func watchFor(env *environment, s *settings, a *loader.Attachment, ends bool, c 
 func (p *parent) handover() *handover {
 	handles := p.attachment.Handles()
 	h := &handover{
-		Points: handles.Points, Iterates: handles.SweepIter != nil, Hooks: p.attachment.Hooks(), Adopted: p.attachment.Adopted(), Pinned: p.attachment.Pinned(),
+		Points: handles.Points, Object: handles.Object, Iterates: handles.SweepIter != nil, Hooks: p.attachment.Hooks(), Adopted: p.attachment.Adopted(), Pinned: p.attachment.Pinned(),
 		Interfaces: p.attachment.Interfaces(), User: uint32(os.Geteuid()),
 	}
 	if p.control != nil {

@@ -227,12 +227,7 @@ func rotate(t *testing.T, p *process, path string) {
 		t.Fatal(err)
 	}
 	kill(t, p, unix.SIGHUP)
-	for tries := 0; !exists(path); tries++ {
-		if tries > 500 {
-			t.Fatal("the file is not opened anew")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	p.opensAnew(t, path)
 }
 
 func ownerOf(t *testing.T, path string) int {

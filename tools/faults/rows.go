@@ -268,7 +268,7 @@ func security() []row {
 		{id: "H10", promise: "no payload on disk", tests: []string{
 			"cmd/weir TestH10NoOutputHoldsPayload", "userspace TestH10SamplesAreCutToTheOctetsAskedFor",
 			"dpi TestH10SamplesLeaveNothingInTheOutbox", "dpi/worker TestH10SamplesLeaveNothingInTheSession"}},
-		{id: "H11", promise: "the object is what its sources give", tests: []string{"bpf TestH11HashesNameTheObjectAndItsLayout"},
+		{id: "H11", promise: "the object is what its sources give", tests: []string{"bpf TestH11HashesNameTheObjectAndItsLayout", "cmd/weir TestH11LedgerAndStatusNameTheObjectThatCounts"},
 			commands: []command{rebuild()}},
 		{id: "H12", promise: "logs hold no hostile octets and do not repeat", tests: []string{
 			"cmd/weir TestH12WhatDoesNotPrintIsEscaped", "cmd/weir TestH12NamesOfFilesAreEscaped",

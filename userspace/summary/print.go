@@ -71,6 +71,7 @@ func printLedger(b *strings.Builder, l *userspace.Ledger) {
 		printTerms(b, ln.name, l)
 	}
 	printExplanations(b, l)
+	printMeter(b, l)
 }
 
 // printNIC prints L1. Its left side is known as a range; the residual is the
@@ -153,6 +154,16 @@ func printExplanations(b *strings.Builder, l *userspace.Ledger) {
 	}
 	if l.ClockJumps > 0 {
 		fmt.Fprintf(b, "%-46s %14d %18s\n", "times that the wall clock was set, by in all", l.ClockJumps, l.ClockJumped)
+	}
+}
+
+// printMeter prints what has counted, where it was programs of the kernel.
+func printMeter(b *strings.Builder, l *userspace.Ledger) {
+	if l.Object != "" {
+		fmt.Fprintf(b, "object %s\n", l.Object)
+	}
+	if l.Layout != "" {
+		fmt.Fprintf(b, "layout %s\n", l.Layout)
 	}
 }
 

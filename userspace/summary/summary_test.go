@@ -58,6 +58,7 @@ func closing() *userspace.Ledger {
 		NotSent:  map[string]userspace.Count{"ndjson:-": count(4, 6000), "csv:a\x1b.csv": count(1, 1000)},
 		Overflow: 9, TableFull: 5, RecordBusy: 4, Deferred: 3, SamplesLost: 2, Regressions: 1,
 		ClockJumps: 2, ClockJumped: time.Hour + 250*time.Millisecond,
+		Object: strings.Repeat("0b", 32), Layout: strings.Repeat("1a", 32),
 	}
 	l.Ignored[bpf.WeirDecodeStatusSTATUS_ARP] = count(10, 600)
 	l.Ignored[bpf.WeirDecodeStatusSTATUS_IP_TRUNCATED] = count(2, 400)
