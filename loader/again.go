@@ -175,12 +175,14 @@ func (a *Attachment) noteName(point int) error {
 }
 
 func (a *Attachment) writeAbout(d *About) error {
-	m, err := a.pin.loadMap(pinAbout, false)
-	if err != nil {
-		return err
+	if a.pin.description == nil {
+		m, err := a.pin.loadMap(pinAbout, false)
+		if err != nil {
+			return err
+		}
+		a.pin.description = m
 	}
-	defer m.Close()
-	return writeAbout(m, d)
+	return writeAbout(a.pin.description, d)
 }
 
 // replacePin pins an object in the place of another. Its errors do not name the random
@@ -195,11 +197,7 @@ func (a *Attachment) replacePin(object interface{ Pin(string) error }, name stri
 	if err := pinAt(object, a.pin.path, aside, pinObjectMode); err != nil {
 		return err
 	}
-	group, err := groupOf(a.pin.path)
-	if err != nil {
-		return err
-	}
-	if err := unix.Chown(filepath.Join(a.pin.path, aside), -1, group); err != nil {
+	if err := unix.Chown(filepath.Join(a.pin.path, aside), -1, a.pin.group); err != nil {
 		return fmt.Errorf("give %s to the group of the pinned meter: %w", name, err)
 	}
 	if err := unix.Rename(filepath.Join(a.pin.path, aside), filepath.Join(a.pin.path, name)); err != nil {

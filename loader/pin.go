@@ -1,11 +1,10 @@
 package loader
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,13 +64,15 @@ type pin struct {
 	path  string
 	lock  *os.File
 	about About
+	// What is opened and looked up before privileges are given up: the map that holds
+	// about, once it was written, and the directory's group.
+	description *ebpf.Map
+	group       int
 }
 
 // beside is a name next to path that nothing has.
 func beside(path, purpose string) string {
-	var random [4]byte
-	_, _ = rand.Read(random[:])
-	return path + purpose + hex.EncodeToString(random[:])
+	return fmt.Sprintf("%s%s%08x", path, purpose, rand.Uint32())
 }
 
 // checkPinPath makes a path absolute and says whether something can be pinned
@@ -210,7 +211,7 @@ func (a *Attachment) startPinned(path string, o *Options) (err error) {
 	if err := a.pinObjects(dir, o); err != nil {
 		return fmt.Errorf("pin a meter at %s: %w", path, err)
 	}
-	if err := giveTo(dir, o.PinGroup); err != nil {
+	if err := a.pin.giveTo(dir, o.PinGroup); err != nil {
 		return err
 	}
 	if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
@@ -254,7 +255,7 @@ func (a *Attachment) pinObjects(dir string, o *Options) error {
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	a.pin.description = m
 	if err := errors.Join(writeAbout(m, about), pinAt(m, dir, pinAbout, pinObjectMode)); err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (a *Attachment) adopt(path string, o *Options) error {
 	if err := a.resume(gone); err != nil {
 		return err
 	}
-	if err := giveTo(path, o.PinGroup); err != nil {
+	if err := a.pin.giveTo(path, o.PinGroup); err != nil {
 		return err
 	}
 	had.PID = want.PID
@@ -104,6 +104,9 @@ func (a *Attachment) open(path string) error {
 		return err
 	}
 	a.pin = &pin{path: path, lock: lock}
+	if a.pin.group, err = groupOf(path); err != nil {
+		return err
+	}
 	if err := a.pin.readAbout(); err != nil {
 		return err
 	}
@@ -388,7 +391,7 @@ func (a *Attachment) PinPath() string {
 // release gives up the place of a meter that did not come to be pinned.
 func (a *Attachment) release() {
 	if a.pin != nil && a.pin.lock != nil {
-		_ = a.pin.lock.Close()
+		_ = errors.Join(a.pin.lock.Close(), a.pin.description.Close())
 	}
 	a.pin = nil
 }

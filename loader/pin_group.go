@@ -9,11 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveTo makes the directory of a pinned meter, and all in it, a group's.
-func giveTo(dir string, group int) error {
+// giveTo makes the directory of a pinned meter, and all in it, a group's; 0 leaves them
+// whose they are. What is pinned there later is to be that group's too.
+func (p *pin) giveTo(dir string, group int) (err error) {
 	if group == 0 {
-		return nil
+		p.group, err = groupOf(dir)
+		return err
 	}
+	p.group = group
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("give %s to group %d: %w", dir, group, err)
