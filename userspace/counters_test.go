@@ -89,7 +89,7 @@ var ledgerDrivers = []struct {
 	counters []string
 }{
 	{"an interface and its flows", driveInterface,
-		[]string{"NIC", "Observed", "Metered", "Accounted", "Read", "Delivered", "Flows", "Samples", "EndReasons[forced end]"}},
+		[]string{"NIC", "Observed", "Metered", "Accounted", "Read", "Delivered", "Flows", "Samples", "EndReasons[forced end]", "Object", "Layout"}},
 	{"a break", driveBreak, []string{"Open"}},
 	{"a full table and a full ring", driveFullTable, []string{"TableFull", "Overflow", "Lost", "SamplesLost"}},
 	{"an entry that is being deleted", driveBusy, []string{"RecordBusy", "Overflow"}},

@@ -73,6 +73,7 @@ func (k *kernelMeter) handles() bpf.Handles {
 
 		SweepIter:  k.iterator,
 		SweepState: k.coll.Maps[bpf.WeirMapSweepState],
+		Object:     bpf.ObjectHash(),
 	}
 }
 
