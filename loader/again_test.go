@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/tools/flowgen"
 )
@@ -25,7 +26,7 @@ func TestB7InterfaceOfAPinnedMeterMayReturnWhileNobodyWatches(t *testing.T) {
 			_ = attach(t, o, nearName, "lo").Close()
 			w.send(w.farSocket, 2, 3)
 			time.Sleep(20 * time.Millisecond)
-			changeAbout(t, o.Pin, func(d *loader.About) { d.Object = object })
+			bpftest.ChangeAbout(t, o.Pin, func(d *loader.About) { d.Object = object })
 			if err := netlink.LinkDel(w.near); err != nil {
 				t.Fatal(err)
 			}
@@ -130,7 +131,7 @@ func TestCountersAreNotComparedAfterAKillAtAnInterfacesReturn(t *testing.T) {
 	newWorld(t)
 	o := pinned(t)
 	_ = attach(t, o, nearName).Close()
-	changeAbout(t, o.Pin, func(d *loader.About) { d.Points[0].Ifindex += 1000 })
+	bpftest.ChangeAbout(t, o.Pin, func(d *loader.About) { d.Points[0].Ifindex += 1000 })
 	a := attach(t, o, nearName)
 	nowAttached(t, a)
 	if _, _, err := a.Counters(); err == nil {

@@ -2,7 +2,6 @@ package loader_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"maps"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -160,7 +158,7 @@ func TestH6PinsAreAGroups(t *testing.T) {
 	for _, c := range []struct{ asked, want int }{{4242, 4242}, {0, 4242}, {4343, 4343}} {
 		o.PinGroup = c.asked
 		_ = attach(t, o, nearName).Close()
-		changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+		bpftest.ChangeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
 		entries, err := os.ReadDir(o.Pin)
 		if err != nil || len(entries) < 8 {
 			t.Fatalf("%d entries, %v", len(entries), err)
@@ -238,40 +236,12 @@ func TestASecondProcessIsRefusedWithThePIDOfTheFirst(t *testing.T) {
 	_ = b.Close()
 }
 
-// changeAbout changes what the pinned meter says of itself.
-func changeAbout(t *testing.T, pin string, change func(*loader.About)) {
-	t.Helper()
-	m, err := ebpf.LoadPinnedMap(filepath.Join(pin, "about"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	value, err := m.LookupBytes(uint32(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var about loader.About
-	if err := json.Unmarshal([]byte(strings.TrimRight(string(value), "\x00")), &about); err != nil {
-		t.Fatal(err)
-	}
-	change(&about)
-	text, err := json.Marshal(about)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clear(value)
-	copy(value, text)
-	if err := m.Update(uint32(0), value, ebpf.UpdateAny); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestB4PinsOfAnotherLayoutAreNotRead(t *testing.T) {
 	newWorld(t)
 	o := pinned(t)
 	a := attach(t, o, nearName)
 	_ = a.Close()
-	changeAbout(t, o.Pin, func(d *loader.About) { d.Layout = "0123" })
+	bpftest.ChangeAbout(t, o.Pin, func(d *loader.About) { d.Layout = "0123" })
 	own, err := bpf.LayoutHash()
 	if err != nil {
 		t.Fatal(err)
@@ -333,7 +303,7 @@ func TestUpgradeTakesTheIteratorOfBefore(t *testing.T) {
 	newWorld(t)
 	o := pinned(t)
 	_ = attach(t, o, nearName).Close()
-	changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+	bpftest.ChangeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
 	var a *loader.Attachment
 	var err error
 	bpftest.WithCapabilities(t, []int{unix.CAP_BPF, unix.CAP_NET_ADMIN, unix.CAP_DAC_OVERRIDE}, func() { a, err = loader.Attach([]string{nearName}, o) })
@@ -354,7 +324,7 @@ func TestB11UpgradeMissesNoFrame(t *testing.T) {
 	_ = attach(t, o, nearName).Close()
 	sent := 0
 	for range 5 {
-		changeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
+		bpftest.ChangeAbout(t, o.Pin, func(d *loader.About) { d.Object = "older" })
 		done := make(chan int)
 		stop, cancel := context.WithCancel(t.Context())
 		go func() {

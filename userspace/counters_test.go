@@ -136,6 +136,17 @@ func drivePanics(t *testing.T) Ledger {
 	return readAll(t, k.consumer(c, WithSamples(func(*Sample) { panic("no") }), WithNIC(func() *Range { panic("no") })))
 }
 
+// ledgerOf runs a Meter to the end of its source.
+func ledgerOf(t *testing.T, m *Meter) Ledger {
+	t.Helper()
+	for _, err := range m.Flows(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m.Ledger()
+}
+
 func drivePanickingFilter(t *testing.T) Ledger {
 	var list captured
 	list.add(udpFrame(1), 1, time.Second)
@@ -143,12 +154,7 @@ func drivePanickingFilter(t *testing.T) Ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range m.Flows(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return m.Ledger()
+	return ledgerOf(t, m)
 }
 
 func driveBreak(t *testing.T) Ledger {
@@ -233,12 +239,7 @@ func driveFile(t *testing.T) Ledger {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range m.Flows(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return m.Ledger()
+	return ledgerOf(t, m)
 }
 
 // resetFrame is a TCP segment with RST.

@@ -313,6 +313,16 @@ func TestOneDirectionOnly(t *testing.T) {
 	}
 }
 
+// labelsOf counts flows in CSV by their label.
+func labelsOf(t *testing.T, out []byte) map[string]int {
+	t.Helper()
+	labels := map[string]int{}
+	for _, row := range table(t, out) {
+		labels[row["application_name"]]++
+	}
+	return labels
+}
+
 func TestLiveFlowsCarryLabels(t *testing.T) {
 	if !dpi.Available() {
 		t.Log("this build holds no nDPI")
@@ -323,10 +333,7 @@ func TestLiveFlowsCarryLabels(t *testing.T) {
 	w.play(t, http1)
 	p.interrupt(t)
 	code, out, said := p.end(t)
-	labels := map[string]int{}
-	for _, row := range table(t, out) {
-		labels[row["application_name"]]++
-	}
+	labels := labelsOf(t, out)
 	if code != exitComplete || labels["HTTP"] != 3 {
 		t.Errorf("exit code %d, labels %v; want 0 and 3 flows of HTTP: %s", code, labels, said)
 	}

@@ -524,10 +524,7 @@ func TestAKilledWorkerIsReplacedInTheSandbox(t *testing.T) {
 	w.play(t, http1)
 	p.interrupt(t)
 	code, out, said := p.end(t)
-	labels := map[string]int{}
-	for _, row := range table(t, out) {
-		labels[row["application_name"]]++
-	}
+	labels := labelsOf(t, out)
 	if code != exitComplete || labels["HTTP"] != 3 || !strings.Contains(said, "nDPI crashed 1 times") || !strings.Contains(said, "confined: true") {
 		t.Errorf("exit code %d, labels %v; want 0 and 3 flows of HTTP: %s", code, labels, said)
 	}

@@ -1,41 +1,19 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/weirflow/weir/bpf"
-	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/bpf/bpftest"
+	"github.com/weirflow/weir/bpf/pinned"
 )
 
-// about is what the pinned meter says of itself, once change has had it, if that is
-// given.
-func about(t *testing.T, pin string, change func(*loader.About)) (d loader.About) {
+// about is what the pinned meter says of itself.
+func about(t *testing.T, pin string) pinned.About {
 	t.Helper()
-	m, err := ebpf.LoadPinnedMap(filepath.Join(pin, "about"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	value, err := m.LookupBytes(uint32(0))
-	if err == nil {
-		err = json.Unmarshal(bytes.TrimRight(value, "\x00"), &d)
-	}
-	if err != nil || change == nil {
-		return d
-	}
-	change(&d)
-	text, err := json.Marshal(d)
-	clear(value)
-	copy(value, text)
-	if err == nil {
-		err = m.Update(uint32(0), value, ebpf.UpdateAny)
-	}
+	d, err := pinned.ReadAbout(pin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +27,7 @@ func TestB3UpgradeThatIsKilledLosesNothing(t *testing.T) {
 	w := newWire(t)
 	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms"}
-	makeOlder := func() { about(t, pin, func(d *loader.About) { d.Object = older }) }
+	makeOlder := func() { bpftest.ChangeAbout(t, pin, func(d *pinned.About) { d.Object = older }) }
 	w.attach(t, args...).kill()
 	makeOlder()
 	begun := time.Now()
@@ -61,13 +39,13 @@ func TestB3UpgradeThatIsKilledLosesNothing(t *testing.T) {
 	for range kills {
 		makeOlder()
 		w.startAndKill(t, took, args...)
-		if about(t, pin, nil).Object == older {
+		if about(t, pin).Object == older {
 			before++
 		}
 		p := w.attach(t, args...)          // fails the test unless it meters
 		time.Sleep(500 * time.Millisecond) // or the ring fills up with what nobody reads
 		p.kill()
-		if d := about(t, pin, nil); d.Object != bpf.ObjectHash() || d.Gone != 0 {
+		if d := about(t, pin); d.Object != bpf.ObjectHash() || d.Gone != 0 {
 			t.Errorf("the meter runs %s; an interface was gone %d times", d.Object, d.Gone)
 		}
 		if left, err := filepath.Glob(filepath.Join(pin, "*-new-*")); err != nil || len(left) > 0 {
