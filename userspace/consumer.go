@@ -95,6 +95,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		c.points[p.Index] = p.Name
 	}
 	c.sweeper = newSweeper(&h, o.config.IdleTimeout)
+	c.sweeper.sparse = h.Flows.MaxEntries() / placesPerEntry
 	bounded := o.config
 	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
 	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})

@@ -1,6 +1,7 @@
 package userspace
 
 import (
+	"errors"
 	"io"
 	"os"
 	"testing"
@@ -59,19 +60,59 @@ func TestAWalkForAnotherPurposeBeginsAnew(t *testing.T) {
 	wantClosed(t, consumer, 2*flows)
 }
 
-// Whatever confines a process may know nothing of iterators: the test-run does then.
-func TestASweepGoesByTestRunWhereTheIteratorDoesNotOpen(t *testing.T) {
+// Whatever confines a process may know nothing of iterators: the table's keys do then.
+func TestASweepIsByKeysWhereTheIteratorDoesNotOpen(t *testing.T) {
 	k := newKernelMeter(t, liveConfig(), ringOctets)
 	k.showAll(10, 2)
 	consumer := k.consumer(liveConfig())
-	tries := 0
-	consumer.sweeper.walk.open = func() (io.ReadCloser, error) {
-		tries++
-		return nil, unix.EPERM
-	}
+	tries := countOpens(consumer, unix.EPERM)
 	packetsOf(t, consumer, drained(t))
 	wantClosed(t, consumer, 20)
-	if tries != 1 {
-		t.Errorf("%d tries to open the iterator, want 1", tries)
+	if *tries != 1 {
+		t.Errorf("%d tries to open the iterator, want 1", *tries)
 	}
+}
+
+// countOpens counts how often the iterator is opened, which it is unless why not.
+func countOpens(c *Consumer, whyNot error) *int {
+	opens, w := new(int), &c.sweeper.walk
+	open := w.open
+	w.open = func() (io.ReadCloser, error) {
+		if *opens++; whyNot != nil {
+			return nil, whyNot
+		}
+		return open()
+	}
+	return opens
+}
+
+// The iterator is for tables with flows in them: over many empty buckets a read of it
+// would hold its CPU.
+func TestA8SweepOfATableWithFewFlowsIsByItsKeys(t *testing.T) {
+	c := liveConfig()
+	c.MaxFlows = 64 * placesPerEntry
+	k := newKernelMeter(t, c, ringOctets)
+	consumer := k.consumer(c)
+	consumer.sweeper.sparse = uint32(c.MaxFlows / placesPerEntry)
+	consumer.yield = func(*Flow, error) bool { return true }
+	opens := countOpens(consumer, nil)
+	sweep := func(mode bpf.WeirSweepMode, want int) {
+		t.Helper()
+		*opens = 0
+		if err := errors.Join(consumer.sweep(mode), consumer.empty()); err != nil {
+			t.Fatal(err)
+		}
+		if *opens != want {
+			t.Errorf("the iterator was opened %d times, want %d; %+v", *opens, want, consumer.sweeper.last)
+		}
+	}
+	k.showAll(63, 1)
+	sweep(bpf.WeirSweepModeSWEEP_IDLE, 0) // nothing was known
+	sweep(bpf.WeirSweepModeSWEEP_IDLE, 0) // 63
+	k.showAll(64, 1)
+	sweep(bpf.WeirSweepModeSWEEP_IDLE, 0)
+	sweep(bpf.WeirSweepModeSWEEP_FORCED, 1) // 64
+	sweep(bpf.WeirSweepModeSWEEP_FORCED, 1) // closed, and still there
+	sweep(bpf.WeirSweepModeSWEEP_FORCED, 0) // deleted
+	packetsOf(t, consumer, drained(t))
 }
