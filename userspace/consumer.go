@@ -301,6 +301,10 @@ func (c *Consumer) read() (n int, err error) {
 	return n, nil
 }
 
+// Sweeps is how often the Consumer has begun to sweep the flow table. One that the ring
+// had no room for goes on when there is, and is the same.
+func (c *Consumer) Sweeps() uint64 { return c.sweeper.begun.Load() }
+
 func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
 	return c.sweepFor(bpf.Sweep{Mode: uint32(mode)})
 }

@@ -3,6 +3,7 @@ package userspace
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -21,6 +22,9 @@ const (
 	// empty bucket in ten times as much, and where there is no entry it does not end its
 	// read: that of an empty table of ten million places held a CPU for 0.2 s.
 	placesPerEntry = 32
+	// halfOpen: under pressure a flow that has one packet only, or no answer, must have been
+	// quiet for just this fraction of the time (PRESSURE_HALF_OPEN of bpf/sweep.h).
+	halfOpen = 8
 	// pressureLook is how long a full table may go unnoticed between two sweeps.
 	pressureLook = 100 * time.Millisecond
 )
@@ -37,6 +41,7 @@ type sweeper struct {
 	next     time.Time
 	last     bpf.Sweep // what the last sweep answered
 	clock    clock
+	begun    atomic.Uint64
 	full     uint64    // packets that had found the table full
 	look     time.Time // when to look for more of them
 	pressure time.Duration
@@ -70,6 +75,9 @@ func (s *sweeper) due(full func() uint64) bool {
 // mode is what the next sweep is for. full tells how many packets have found
 // the table full.
 func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
+	if s.last.Deferred != 0 && s.last.Mode == uint32(bpf.WeirSweepModeSWEEP_PRESSURE) {
+		return bpf.WeirSweepModeSWEEP_PRESSURE // which goes on
+	}
 	before := s.full
 	s.full = full()
 	if s.full == before {
@@ -80,9 +88,13 @@ func (s *sweeper) mode(full func() uint64) bpf.WeirSweepMode {
 	return bpf.WeirSweepModeSWEEP_PRESSURE
 }
 
-// run sweeps the whole table.
+// run sweeps the whole table, or what the last sweep for the same purpose has left of it
+// for want of ring space.
 func (s *sweeper) run(in bpf.Sweep) error {
 	start := time.Now()
+	if s.last.Deferred == 0 || s.last.Mode != in.Mode || s.last.Point != in.Point {
+		s.begun.Add(1)
+	}
 	in.PressureNs = uint64(s.pressure)
 	out, err := s.table(in)
 	if err != nil {
@@ -92,6 +104,9 @@ func (s *sweeper) run(in bpf.Sweep) error {
 	took := time.Since(start)
 	s.next = start.Add(s.wait(bpf.WeirSweepMode(in.Mode), took))
 	s.look = start.Add(max(pressureLook, 2*took))
+	if bpf.WeirSweepMode(in.Mode) == bpf.WeirSweepModeSWEEP_PRESSURE {
+		s.look = s.next
+	}
 	return nil
 }
 
@@ -133,10 +148,16 @@ func (s *sweeper) keep(out *bpf.Sweep) {
 }
 
 // wait is how long after the start of a sweep the next one is due: soon while
-// there is more to do, but no more than half of the time is spent on it.
+// there is more to do, but no more than half of the time is spent on it. Under pressure
+// it is as late as the least that the next one may find over, in the places that this one
+// has made: a flood that fills them at once leaves a sweep behind it with all of them to
+// close, and the one after it with all of them to delete.
 func (s *sweeper) wait(mode bpf.WeirSweepMode, took time.Duration) time.Duration {
-	if s.last.Deferred != 0 || mode == bpf.WeirSweepModeSWEEP_PRESSURE {
+	switch {
+	case s.last.Deferred != 0:
 		return max(sweepIntervalMin, 2*took)
+	case mode == bpf.WeirSweepModeSWEEP_PRESSURE:
+		return took + max(pressureMin/halfOpen, took)
 	}
 	return max(s.interval, 2*took)
 }

@@ -41,6 +41,36 @@ func TestAWalkGoesOnWhereTheRingWasFull(t *testing.T) {
 	wantClosed(t, consumer, 2*flows)
 }
 
+// A sweep that the ring stops goes on, by keys as well, and is one sweep; its pressure
+// stays as it was.
+func TestA5ASweepThatTheRingStopsIsOneSweep(t *testing.T) { bothWays(t, stoppedSweepIsOne) }
+
+func stoppedSweepIsOne(t *testing.T, way sweptBy) {
+	const flows = 200
+	k := way(newKernelMeter(t, liveConfig(), uint32(os.Getpagesize())))
+	k.showAll(flows, 1)
+	consumer := k.consumer(liveConfig())
+	consumer.yield = func(*Flow, error) bool { return true }
+	s := &consumer.sweeper
+	full := uint64(0)
+	turns, closed := 0, uint32(0)
+	for goesOn := true; goesOn; turns++ {
+		mode := s.mode(func() uint64 { full++; return full })
+		if turns == 0 {
+			s.pressure = 0 // how long quiet: not at all
+		}
+		if err := errors.Join(consumer.sweep(mode), consumer.empty()); err != nil {
+			t.Fatal(err)
+		}
+		goesOn, closed = s.last.Deferred != 0, s.last.Closed
+	}
+	if turns < 3 || closed != flows || consumer.Sweeps() != 1 {
+		t.Errorf("%d turns closed %d flows and were %d sweeps, want 1 that closes %d", turns, closed, consumer.Sweeps(), flows)
+	}
+	packetsOf(t, consumer, drained(t))
+	wantClosed(t, consumer, flows)
+}
+
 // One for another purpose begins anew.
 func TestAWalkForAnotherPurposeBeginsAnew(t *testing.T) {
 	const flows = 200
