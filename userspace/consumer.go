@@ -305,6 +305,11 @@ func (c *Consumer) read() (n int, err error) {
 // had no room for goes on when there is, and is the same.
 func (c *Consumer) Sweeps() uint64 { return c.sweeper.begun.Load() }
 
+// IteratorError is why the flow table's keys were used to sweep it, in twice the time, though
+// there is an iterator: nil unless that failed. It is for when the iteration has come to
+// its end.
+func (c *Consumer) IteratorError() error { return c.sweeper.noWalk }
+
 func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
 	return c.sweepFor(bpf.Sweep{Mode: uint32(mode)})
 }

@@ -34,6 +34,7 @@ const (
 type sweeper struct {
 	keys     *testrun.Sweep
 	walk     walk
+	noWalk   error  // why there is none any more
 	sparse   uint32 // of fewer entries the table is swept by its keys
 	entries  uint32 // that the last sweep has left
 	interval time.Duration
@@ -119,11 +120,12 @@ func (s *sweeper) table(in bpf.Sweep) (bpf.Sweep, error) {
 		return s.keys.Run(in)
 	}
 	out, err := s.walk.run(in)
-	if errors.Is(err, errNoWalk) {
-		s.walk.open = nil
-		return s.keys.Run(in)
+	if !errors.Is(err, errNoWalk) {
+		return out, err
 	}
-	return out, err
+	s.noWalk = errors.Join(err, s.walk.close())
+	s.walk.open = nil
+	return s.keys.Run(in)
 }
 
 // ask learns the programs' time, which is the sweep's.

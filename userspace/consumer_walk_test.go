@@ -90,27 +90,84 @@ func TestAWalkForAnotherPurposeBeginsAnew(t *testing.T) {
 	wantClosed(t, consumer, 2*flows)
 }
 
-// Whatever confines a process may know nothing of iterators: the table's keys do then.
-func TestASweepIsByKeysWhereTheIteratorDoesNotOpen(t *testing.T) {
-	k := newKernelMeter(t, liveConfig(), ringOctets)
-	k.showAll(10, 2)
-	consumer := k.consumer(liveConfig())
-	tries := countOpens(consumer, unix.EPERM)
-	packetsOf(t, consumer, drained(t))
-	wantClosed(t, consumer, 20)
-	if *tries != 1 {
-		t.Errorf("%d tries to open the iterator, want 1", *tries)
+// Whatever confines a process may know nothing of iterators, and the kernel may have no
+// memory for one in the middle of the table: its keys do then.
+func TestASweepIsByKeysWhereTheIteratorFails(t *testing.T) {
+	for name, failing := range map[string]func(*walk){
+		"not opened": func(w *walk) {
+			w.open = func() (io.ReadCloser, error) { return nil, unix.EPERM }
+		},
+		"not read": func(w *walk) {
+			open := w.open
+			w.open = func() (io.ReadCloser, error) {
+				pieces, err := open()
+				return unreadable{pieces}, err
+			}
+		},
+		"not told": func(w *walk) {
+			closed, err := w.state.Clone()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = closed.Close()
+			w.state = closed
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKernelMeter(t, liveConfig(), ringOctets)
+			k.showAll(10, 2)
+			consumer := k.consumer(liveConfig())
+			failing(&consumer.sweeper.walk)
+			tries := countOpens(consumer)
+			packetsOf(t, consumer, drained(t))
+			wantClosed(t, consumer, 20)
+			if *tries > 1 {
+				t.Errorf("%d tries to open the iterator, want 1 at most", *tries)
+			}
+			if err := consumer.IteratorError(); !errors.Is(err, errNoWalk) {
+				t.Errorf("the iterator failed with %v, which is not told", err)
+			}
+		})
 	}
 }
 
-// countOpens counts how often the iterator is opened, which it is unless why not.
-func countOpens(c *Consumer, whyNot error) *int {
+// unreadable is an iterator that the kernel has no memory to read.
+type unreadable struct{ io.Closer }
+
+func (unreadable) Read([]byte) (int, error) { return 0, unix.ENOMEM }
+
+// Two who sweep at a time lose packets: who finds that another does ends.
+func TestAWalkThatAnotherProcessSweepsThroughEnds(t *testing.T) {
+	k := newKernelMeter(t, liveConfig(), ringOctets)
+	k.showAll(10, 2)
+	consumer := k.consumer(liveConfig())
+	open := consumer.sweeper.walk.open
+	consumer.sweeper.walk.open = func() (io.ReadCloser, error) {
+		pieces, err := open()
+		return ended{pieces}, err
+	}
+	if err := consumer.sweep(bpf.WeirSweepModeSWEEP_IDLE); err == nil || consumer.IteratorError() != nil {
+		t.Errorf("it goes on: %v, %v", err, consumer.IteratorError())
+	}
+	if err := consumer.sweeper.walk.close(); err != nil {
+		t.Error(err)
+	}
+	consumer.sweeper.walk.open = open
+	packetsOf(t, consumer, drained(t))
+	wantClosed(t, consumer, 20)
+}
+
+// ended is an iterator that another process has brought to its end.
+type ended struct{ io.Closer }
+
+func (ended) Read([]byte) (int, error) { return 0, io.EOF }
+
+// countOpens counts how often the iterator is opened.
+func countOpens(c *Consumer) *int {
 	opens, w := new(int), &c.sweeper.walk
 	open := w.open
 	w.open = func() (io.ReadCloser, error) {
-		if *opens++; whyNot != nil {
-			return nil, whyNot
-		}
+		*opens++
 		return open()
 	}
 	return opens
@@ -125,7 +182,7 @@ func TestA8SweepOfATableWithFewFlowsIsByItsKeys(t *testing.T) {
 	consumer := k.consumer(c)
 	consumer.sweeper.sparse = uint32(c.MaxFlows / placesPerEntry)
 	consumer.yield = func(*Flow, error) bool { return true }
-	opens := countOpens(consumer, nil)
+	opens := countOpens(consumer)
 	sweep := func(mode bpf.WeirSweepMode, want int) {
 		t.Helper()
 		*opens = 0
