@@ -95,6 +95,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		c.points[p.Index] = p.Name
 	}
 	c.sweeper = newSweeper(&h, o.config.IdleTimeout)
+	c.sweeper.sparse = h.Flows.MaxEntries() / placesPerEntry
 	bounded := o.config
 	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
 	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
@@ -299,6 +300,15 @@ func (c *Consumer) read() (n int, err error) {
 	}
 	return n, nil
 }
+
+// Sweeps is how often the Consumer has begun to sweep the flow table. One that the ring
+// had no room for goes on when there is, and is the same.
+func (c *Consumer) Sweeps() uint64 { return c.sweeper.begun.Load() }
+
+// IteratorError is why the flow table's keys were used to sweep it, in twice the time, though
+// there is an iterator: nil unless that failed. It is for when the iteration has come to
+// its end.
+func (c *Consumer) IteratorError() error { return c.sweeper.noWalk }
 
 func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
 	return c.sweepFor(bpf.Sweep{Mode: uint32(mode)})

@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/testrun"
 )
 
 const (
@@ -79,7 +80,7 @@ func (s *sampledFlows) stop(program *ebpf.Program) error {
 		}
 		if len(batch) == doneBatch || len(batch) > 0 && i == len(asked)-1 {
 			data := unsafe.Slice((*byte)(unsafe.Pointer(&batch[0])), uintptr(len(batch))*unsafe.Sizeof(batch[0]))
-			if err := testRun(program, data, nil); err != nil {
+			if err := testrun.Run(program, data, nil); err != nil {
 				return fmt.Errorf("stop samples of %d flows: %w", len(batch), err)
 			}
 			batch = batch[:0]

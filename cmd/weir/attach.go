@@ -186,7 +186,11 @@ func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Op
 	r.meter(consumer)
 	stop := r.look(a, consumer)
 	defer func() { err = worst(err, stop()) }()
-	return r.run(ctx)
+	err = r.run(ctx)
+	if failed := consumer.IteratorError(); failed != nil {
+		r.say.note("%s: from then on sweeps took twice the time, and nothing was lost by that", oneLine(failed))
+	}
+	return err
 }
 
 // look has the interfaces watched and questions answered, until stop is called.
