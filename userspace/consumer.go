@@ -77,7 +77,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 			size, layout.Entry())
 	}
 	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: newHeldParts(layout.Entry()), pointEnds: make(chan pointEnd), over: make(chan struct{})}
+		pointEnds: make(chan pointEnd), over: make(chan struct{})}
 	if c.layoutHash, err = bpf.LayoutHash(); err != nil {
 		return nil, fmt.Errorf("read a running meter: %w", err)
 	}
@@ -95,9 +95,8 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		c.points[p.Index] = p.Name
 	}
 	c.sweeper = newSweeper(&h, o.config.IdleTimeout)
-	bounded := o.config
-	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
-	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
+	c.overflow = c.newOverflow(o.config)
+	c.held = newHeldParts(heldMax, c.overflow, layout.Entry())
 	c.overflow.flowIDs = overflowFlowIDs + c.confirmed.present.Position
 	return c, nil
 }
@@ -107,10 +106,6 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 // Consumer that follows another begins at the position in the ring: each of these
 // flows has taken more octets there than one.
 const overflowFlowIDs = 1 << 63
-
-// overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
-// is closed early: under a flood most of them have one packet anyhow.
-const overflowMaxFlows = 32768
 
 // Close releases the ring buffer's mapping, and the meter that OpenConsumer opened.
 // It must not be called during the iteration.
