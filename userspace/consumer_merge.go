@@ -51,6 +51,7 @@ type heldParts struct {
 	// emptied counts how often the ring buffer was read to its end, from 1.
 	emptied uint64
 	value   []byte     // of an entry of the kernel's that was looked up
+	valueTo any        // the same: made one once, as each time it would allocate
 	found   bpf.Record // in it
 }
 
@@ -67,6 +68,7 @@ type heldLook struct {
 // they come from.
 func newHeldParts(most int, from *table, entryOctets int) heldParts {
 	h := heldParts{store: newStore(from.layout, from.seed), max: most, emptied: 1, value: make([]byte, entryOctets)}
+	h.valueTo = h.value
 	h.reserve(most, 0)
 	h.looks = make([]heldLook, len(h.quiet.links))
 	clear(h.looks)
@@ -152,7 +154,7 @@ func (c *Consumer) tendHeld() error {
 func (c *Consumer) look(i uint32) error {
 	h := &c.held
 	e, l := h.entry(i), &h.looks[i]
-	err := c.handles.Flows.LookupWithFlags(&e.key, h.value, ebpf.LookupLock)
+	err := c.handles.Flows.LookupWithFlags(&e.key, h.valueTo, ebpf.LookupLock)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("look up a flow in the kernel's table: %w", err)
 	}

@@ -102,11 +102,11 @@ func (q *queue) open() *batch {
 	if n := len(q.batches); n > 0 && !q.batches[n-1].closed && len(q.batches[n-1].data) < batchOctets {
 		return q.batches[n-1]
 	}
-	b := &batch{}
+	var b *batch
 	if n := len(q.spare); n > 0 {
 		b, q.spare = q.spare[n-1], q.spare[:n-1]
 	} else {
-		b.data = make([]byte, 0, batchOctets+batchOctets/8)
+		b = &batch{data: make([]byte, 0, batchOctets+batchOctets/8)}
 	}
 	*b = batch{data: b.data[:0], records: b.records[:0], offered: q.offered, refused: q.refused}
 	q.batches = append(q.batches, b)
