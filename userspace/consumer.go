@@ -67,7 +67,7 @@ type Consumer struct {
 // It takes here what memory it needs for packets that find no place in the kernel's
 // table, however many come: 8 MiB for the core columns, 26 MiB with everything that a
 // Config can ask for, without pointers, and less of it if MaxFlows is below 16,384.
-// Reading flows allocates nothing for each. The ring buffer is mapped twice.
+// The ring buffer is mapped twice.
 func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	o, err := newOptions(opts)
 	if err != nil {
