@@ -133,7 +133,7 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWire(t)
 			// How much waits for a writer that gets no CPU is a bound of its own (G2).
-			p := w.attach(t, append(c.args, "--max-flows", "20000", "--queue-octets", "4194304")...)
+			p := w.attach(t, append(c.args, "--max-flows", "20000", "--queue-octets", "2097152")...)
 			s, pid := w.sender(t), p.Process.Pid
 			base, against := settledMemory(t, pid), "idle"
 			if c.warms {
