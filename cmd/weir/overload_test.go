@@ -128,7 +128,7 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 		{name: "flows", mark: true, args: []string{"-o", "csv:" + os.DevNull, "--dissections", "0"}},
 		{name: "every group", args: []string{"-o", "ndjson:" + os.DevNull, "--dissections", "0",
 			"--statistics", "--splt", "20", "--tcp-statistics", "--ip-statistics"}},
-		{name: "nDPI", args: []string{"-o", "csv:" + os.DevNull}, warms: true},
+		{name: "nDPI", args: []string{"-o", "csv:" + os.DevNull, "--l7-flows", "4096"}, warms: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWire(t)
