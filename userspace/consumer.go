@@ -63,6 +63,11 @@ type Consumer struct {
 
 // NewConsumer returns a Consumer of a running meter, whose programs were loaded
 // with the same Config. One at a time may read a ring buffer.
+//
+// It takes here what memory it needs for packets that find no place in the kernel's
+// table, however many come: 8 MiB for the core columns, 26 MiB with everything that a
+// Config can ask for, without pointers, and less of it if MaxFlows is below 16,384.
+// The ring buffer is mapped twice.
 func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	o, err := newOptions(opts)
 	if err != nil {
@@ -77,7 +82,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 			size, layout.Entry())
 	}
 	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: newHeldParts(layout.Entry()), pointEnds: make(chan pointEnd), over: make(chan struct{})}
+		pointEnds: make(chan pointEnd), over: make(chan struct{})}
 	if c.layoutHash, err = bpf.LayoutHash(); err != nil {
 		return nil, fmt.Errorf("read a running meter: %w", err)
 	}
@@ -96,9 +101,8 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	}
 	c.sweeper = newSweeper(&h, o.config.IdleTimeout)
 	c.sweeper.sparse = h.Flows.MaxEntries() / placesPerEntry
-	bounded := o.config
-	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
-	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
+	c.overflow = c.newOverflow(o.config)
+	c.held = newHeldParts(heldMax, c.overflow, layout.Entry())
 	c.overflow.flowIDs = overflowFlowIDs + c.confirmed.present.Position
 	return c, nil
 }
@@ -108,10 +112,6 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 // Consumer that follows another begins at the position in the ring: each of these
 // flows has taken more octets there than one.
 const overflowFlowIDs = 1 << 63
-
-// overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
-// is closed early: under a flood most of them have one packet anyhow.
-const overflowMaxFlows = 32768
 
 // Close releases the ring buffer's mapping, and the meter that OpenConsumer opened.
 // It must not be called during the iteration.

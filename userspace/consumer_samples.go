@@ -25,6 +25,8 @@ type sampledFlows struct {
 
 	mu    *sync.Mutex
 	asked *[]flowPart
+	done  []flowPart // of the iterating goroutine, to be filled again
+	batch []bpf.DPIDone
 }
 
 type flowPart struct {
@@ -33,7 +35,8 @@ type flowPart struct {
 }
 
 func newSampledFlows() sampledFlows {
-	return sampledFlows{keys: map[uint64]bpf.DPIDone{}, mu: &sync.Mutex{}, asked: &[]flowPart{}}
+	return sampledFlows{keys: map[uint64]bpf.DPIDone{}, mu: &sync.Mutex{}, asked: &[]flowPart{},
+		batch: make([]bpf.DPIDone, 0, doneBatch)}
 }
 
 // add keeps the key of a record that a sample is of. A record may be read before
@@ -71,9 +74,9 @@ func (c *Consumer) StopSamples(flowID uint64, part uint32) {
 func (s *sampledFlows) stop(program *ebpf.Program) error {
 	s.mu.Lock()
 	asked := *s.asked
-	*s.asked = nil
+	*s.asked, s.done = s.done[:0], asked
 	s.mu.Unlock()
-	batch := make([]bpf.DPIDone, 0, doneBatch)
+	batch := s.batch[:0]
 	for i, a := range asked {
 		if d, known := s.keys[a.flowID]; known && d.Part == a.part {
 			batch = append(batch, d)

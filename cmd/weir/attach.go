@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -154,8 +155,16 @@ func (a *attachSettings) meter(ctx context.Context, env *environment, s *setting
 	return r.observe(ctx, m, userspace.WithDetach(m.Detach))
 }
 
+// liveGCPercent is by how much the heap of a live meter grows before its garbage is
+// collected. What it needs under a flood it has from the start, so that garbage is all
+// that can grow: Go's 100 would let an idle meter double when traffic comes. There is
+// little of it, some MB a second, and few pointers to follow, so that a collection
+// costs milliseconds.
+const liveGCPercent = 20
+
 // observe runs a meter that is attached.
 func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Option) (err error) {
+	debug.SetGCPercent(liveGCPercent)
 	options, err := r.options(ctx, true)
 	if err != nil {
 		r.close()
