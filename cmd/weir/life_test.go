@@ -156,7 +156,7 @@ func TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned(t *testing.T) {
 	if code, _, said := p.end(t); code != exitComplete || !strings.Contains(said, "no interface is left; once one has returned, weir attach --pin "+pin) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
-	if got := w.statusOf(t, pin); got["gone"] != "far" || got["written"] != "30 packets, 4260 octets" {
+	if got := w.statusOf(t, pin); got["gone"] != "far" || got["delivered"] != "30 packets, 4260 octets" {
 		t.Errorf("status says %q", got)
 	}
 	if code, _, said := w.runIn(t, append([]string{"attach", "far"}, args...)...); code != exitFailed || !strings.Contains(said, "no such interface") {

@@ -232,7 +232,7 @@ func (r *meterRun) conclude() error {
 	}
 	// Where nothing could be read there was no run.
 	if r.settings.level > quiet && (verdict == nil || l.Observed.Packets > 0) {
-		if err := r.summary.Print(r.env.stderr, &l); err != nil {
+		if err := ignoreGone(r.summary.Print(r.env.stderr, &l)); err != nil {
 			return err
 		}
 	}

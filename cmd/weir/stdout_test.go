@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -74,5 +75,19 @@ func TestAMeterWithAFileNeedsNoStandardOutput(t *testing.T) {
 	said, err := c.CombinedOutput()
 	if err != nil || !bytes.HasPrefix(read(t, path), []byte("id,")) {
 		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// Who reads both, as in 2>&1 | head, may leave before the summary.
+func TestAReaderThatLeavesBothStreamsIsNoFault(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	c := exec.Command(os.Args[0], "replay", "--dissections=0", http1)
+	c.Env, c.Stdout, c.Stderr = append(os.Environ(), asWeir+"=1"), w, w
+	if err := errors.Join(c.Run(), w.Close()); err != nil {
+		t.Error(err)
 	}
 }
