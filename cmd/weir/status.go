@@ -171,7 +171,7 @@ func (s *statusReport) text() string {
 			continue // by processes before this one, which is rare
 		}
 		also := ""
-		if c.name == "open" {
+		if c.name == "open" && c.Packets > 0 {
 			also = s.alsoOpen()
 		}
 		row(c.name, "%d packets, %d octets%s", c.Packets, c.Octets, also)
