@@ -28,7 +28,7 @@ N ?= 1000000
 CAPTURES ?= ../shared/captures
 
 help: ## Tell what there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing, through apt
 	@tools/setup/setup.sh
