@@ -198,6 +198,7 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		}
 		r.service.stopping()
 		r.outputs.patient()
+		r.outputs.hurry()
 		drain()
 	}
 }

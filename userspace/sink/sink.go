@@ -165,7 +165,7 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 		s.writer = panicless{stdout}
 	case isFIFO(path):
 		var f *fifo
-		if f, err = openFIFO(path, !limits.queueing); err == nil {
+		if f, err = openFIFO(path, limits); err == nil {
 			s.writer, s.owned = f, f
 		}
 	default:
