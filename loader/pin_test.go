@@ -504,3 +504,23 @@ func TestH6ReadersOfAPinnedMeterSweepIt(t *testing.T) {
 	}
 	end(t, attach(t, o, nearName), o)
 }
+
+func TestAPlaceThatIsNoneForAMeterIsSaidToBe(t *testing.T) {
+	place := pinPlace(t)
+	root := filepath.Dir(place)
+	for path, want := range map[string]string{
+		root:                    "name that, as " + root + "/weir",
+		filepath.Dir(root):      "is not in a BPF file system",
+		place + ".1":            "takes no name with a dot",
+		place + "/below/nobody": "no such file or directory",
+		place:                   "none is there; weir attach --pin " + place,
+	} {
+		look, err := loader.LookAt(path)
+		if err == nil {
+			_ = look.Close()
+			t.Errorf("%s is a meter", path)
+			continue
+		}
+		oneLine(t, err, want)
+	}
+}

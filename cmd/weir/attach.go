@@ -43,7 +43,7 @@ func attachCommand(env *environment) *cli.Command {
 		UsageText: "weir attach [OPTIONS] INTERFACE...",
 		Description: "Meters until it is interrupted. Nothing stays behind when it ends, however it ends;\n" +
 			"with --pin metering goes on in the kernel, and the same command takes it up again.\n" +
-			"Needs root, or CAP_BPF and CAP_NET_ADMIN; with CAP_PERFMON a packet costs half.",
+			"Needs root, or CAP_BPF and CAP_NET_ADMIN; without CAP_PERFMON a packet costs two to three times as much.",
 		Flags: slices.Concat(s.flags(), a.flags(s), s.sandboxFlags(), []cli.Flag{pinFlag(s,
 			"keep the meter in `DIR`, of a BPF file system, when weir ends or dies; adopt it if it is there; outputs are appended to"),
 			&cli.StringFlag{Name: "pin-group", Destination: &s.pinGroup, Category: categoryAttachment,
