@@ -1,11 +1,15 @@
 package bpf_test
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
@@ -54,8 +58,10 @@ func TestA8SweepByKeysComesToWhatIsThereWhileOthersArriveAndGo(t *testing.T) {
 	for n := range uint32(200) {
 		arriving = append(arriving, udp(t, 3, 4, uint16(n), 53, 8))
 	}
-	sweeps, deleted := 0, uint32(0)
-	whileWriting(func(cpu int) { oneByOne(t, m, arriving, 1+cpu) }, func() {
+	const sweeps = 30
+	deleted := uint32(0)
+	stop := keepSending(t, m, arriving)
+	for range sweeps {
 		for n := range established {
 			send(t, m, udp(t, 1, 2, uint16(n), 53, 8), 1<<60)
 		}
@@ -67,15 +73,36 @@ func TestA8SweepByKeysComesToWhatIsThereWhileOthersArriveAndGo(t *testing.T) {
 		if err := m.Drain(); err != nil {
 			t.Fatal(err)
 		}
-		sweeps, deleted = sweeps+1, deleted+s.Deleted
+		deleted += s.Deleted
 		wantEachOnce(t, m, established)
-	})
-	if sweeps < 3 || deleted == 0 {
+	}
+	stop()
+	if deleted < sweeps {
 		t.Errorf("%d sweeps have deleted %d entries: nothing raced", sweeps, deleted)
 	}
 	finish(t, m, 1<<61)
 	closes(t, m)
-	t.Logf("measured: %d sweeps come to each of %d flows once, while they delete %d entries of others that two CPUs send", sweeps, established, deleted)
+	t.Logf("measured: %d sweeps come to each of %d flows once, while others arrive from two CPUs and go: %d are deleted", sweeps, established, deleted)
+}
+
+// keepSending has all writers send frames, one by one, until stop is called.
+func keepSending(t *testing.T, m *bpftest.Meter, frames [][]byte) (stop func()) {
+	var enough atomic.Bool
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for n := 0; !enough.Load(); n++ {
+				if _, err := m.Program("weir_xdp_in").Run(&ebpf.RunOptions{Data: frames[n%len(frames)], Repeat: 1}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		enough.Store(true)
+		wg.Wait()
+	}
 }
 
 // wantEachOnce looks for flows of one end among the records.
@@ -164,4 +191,18 @@ func cpuTime(t *testing.T) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Duration(now.Nano())
+}
+
+// A bucket that no batch has room for is told, and not passed over.
+func TestASweepTellsOfABucketLargerThanItsBatch(t *testing.T) {
+	const flows = 64 // in as many buckets: many share one
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, MaxFlows: flows})
+	for n := range flows {
+		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), time.Second)
+	}
+	if s, err := m.SweepInBatches(bpf.Sweep{NowNs: uint64(time.Second)}, 1, nil); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	finish(t, m, 2*time.Second)
+	closes(t, m)
 }
