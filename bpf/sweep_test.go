@@ -1,6 +1,7 @@
 package bpf_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -53,14 +54,10 @@ func sweepComesToAll(t *testing.T, copied bool, keys int) {
 // all the time are come to by each, and once.
 func TestA8SweepByKeysComesToWhatIsThereWhileOthersArriveAndGo(t *testing.T) {
 	const established = 400
-	m := bpftest.New(t, bpftest.Options{LinkType: 1, MaxFlows: 2048, IdleNs: uint64(time.Microsecond), RingOctets: 256 << 20})
-	var arriving [][]byte
-	for n := range uint32(200) {
-		arriving = append(arriving, udp(t, 3, 4, uint16(n), 53, 8))
-	}
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, IdleNs: uint64(time.Microsecond), RingOctets: 256 << 20})
 	const sweeps = 30
 	deleted := uint32(0)
-	stop := keepSending(t, m, arriving)
+	stop := keepOpeningFlows(t, m)
 	for range sweeps {
 		for n := range established {
 			send(t, m, udp(t, 1, 2, uint16(n), 53, 8), 1<<60)
@@ -85,14 +82,17 @@ func TestA8SweepByKeysComesToWhatIsThereWhileOthersArriveAndGo(t *testing.T) {
 	t.Logf("measured: %d sweeps come to each of %d flows once, while others arrive from two CPUs and go: %d are deleted", sweeps, established, deleted)
 }
 
-// keepSending has all writers send frames, one by one, until stop is called.
-func keepSending(t *testing.T, m *bpftest.Meter, frames [][]byte) (stop func()) {
+// keepOpeningFlows has each writer send a packet of one flow after the other, until stop
+// is called. What it comes to again has been closed and deleted meanwhile.
+func keepOpeningFlows(t *testing.T, m *bpftest.Meter) (stop func()) {
 	var enough atomic.Bool
 	var wg sync.WaitGroup
-	for range writers {
+	for writer := range byte(writers) {
+		frame := udp(t, 10+writer, 4, 0, 53, 8)
 		wg.Go(func() {
-			for n := 0; !enough.Load(); n++ {
-				if _, err := m.Program("weir_xdp_in").Run(&ebpf.RunOptions{Data: frames[n%len(frames)], Repeat: 1}); err != nil {
+			for n := uint16(0); !enough.Load(); n = (n + 1) % 20_000 {
+				binary.BigEndian.PutUint16(frame[34:], n)
+				if _, err := m.Program("weir_xdp_in").Run(&ebpf.RunOptions{Data: frame, Repeat: 1}); err != nil {
 					t.Error(err)
 					return
 				}
