@@ -1,11 +1,16 @@
 package bpf_test
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
@@ -49,13 +54,11 @@ func sweepComesToAll(t *testing.T, copied bool, keys int) {
 // all the time are come to by each, and once.
 func TestA8SweepByKeysComesToWhatIsThereWhileOthersArriveAndGo(t *testing.T) {
 	const established = 400
-	m := bpftest.New(t, bpftest.Options{LinkType: 1, MaxFlows: 2048, IdleNs: uint64(time.Microsecond), RingOctets: 256 << 20})
-	var arriving [][]byte
-	for n := range uint32(200) {
-		arriving = append(arriving, udp(t, 3, 4, uint16(n), 53, 8))
-	}
-	sweeps, deleted := 0, uint32(0)
-	whileWriting(func(cpu int) { oneByOne(t, m, arriving, 1+cpu) }, func() {
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, IdleNs: uint64(time.Microsecond), RingOctets: 256 << 20})
+	const sweeps = 30
+	deleted := uint32(0)
+	stop := keepOpeningFlows(t, m)
+	for range sweeps {
 		for n := range established {
 			send(t, m, udp(t, 1, 2, uint16(n), 53, 8), 1<<60)
 		}
@@ -67,15 +70,39 @@ func TestA8SweepByKeysComesToWhatIsThereWhileOthersArriveAndGo(t *testing.T) {
 		if err := m.Drain(); err != nil {
 			t.Fatal(err)
 		}
-		sweeps, deleted = sweeps+1, deleted+s.Deleted
+		deleted += s.Deleted
 		wantEachOnce(t, m, established)
-	})
-	if sweeps < 3 || deleted == 0 {
+	}
+	stop()
+	if deleted < sweeps {
 		t.Errorf("%d sweeps have deleted %d entries: nothing raced", sweeps, deleted)
 	}
 	finish(t, m, 1<<61)
 	closes(t, m)
-	t.Logf("measured: %d sweeps come to each of %d flows once, while they delete %d entries of others that two CPUs send", sweeps, established, deleted)
+	t.Logf("measured: %d sweeps come to each of %d flows once, while others arrive from two CPUs and go: %d are deleted", sweeps, established, deleted)
+}
+
+// keepOpeningFlows has each writer send a packet of one flow after the other, until stop
+// is called. What it comes to again has been closed and deleted meanwhile.
+func keepOpeningFlows(t *testing.T, m *bpftest.Meter) (stop func()) {
+	var enough atomic.Bool
+	var wg sync.WaitGroup
+	for writer := range byte(writers) {
+		frame := udp(t, 10+writer, 4, 0, 53, 8)
+		wg.Go(func() {
+			for n := uint16(0); !enough.Load(); n = (n + 1) % 20_000 {
+				binary.BigEndian.PutUint16(frame[34:], n)
+				if _, err := m.Program("weir_xdp_in").Run(&ebpf.RunOptions{Data: frame, Repeat: 1}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		enough.Store(true)
+		wg.Wait()
+	}
 }
 
 // wantEachOnce looks for flows of one end among the records.
@@ -164,4 +191,18 @@ func cpuTime(t *testing.T) time.Duration {
 		t.Fatal(err)
 	}
 	return time.Duration(now.Nano())
+}
+
+// A bucket that no batch has room for is told, and not passed over.
+func TestASweepTellsOfABucketLargerThanItsBatch(t *testing.T) {
+	const flows = 64 // in as many buckets: many share one
+	m := bpftest.New(t, bpftest.Options{LinkType: 1, MaxFlows: flows})
+	for n := range flows {
+		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), time.Second)
+	}
+	if s, err := m.SweepInBatches(bpf.Sweep{NowNs: uint64(time.Second)}, 1, nil); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	finish(t, m, 2*time.Second)
+	closes(t, m)
 }

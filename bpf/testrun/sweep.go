@@ -3,10 +3,10 @@ package testrun
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
 )
@@ -21,10 +21,10 @@ type Sweep struct {
 	flows   *ebpf.Map
 	program *ebpf.Program
 	batch   int
-	values  any // which the kernel gives with the keys; the program looks for itself
+	values  []byte // which the kernel gives with the keys; the program looks for itself
 	packet  bpf.SweepPacket
 	keys    int // in the packet, which the program has not come to
-	cursor  ebpf.MapBatchCursor
+	cursor  cursor
 	looked  bool // there are no more keys in the table
 }
 
@@ -76,7 +76,7 @@ func (s *Sweep) Begin(in bpf.Sweep) (err error) {
 		now.NowNs, now.PressureNs, now.Deferred = in.NowNs, in.PressureNs, 0
 		return nil
 	}
-	*now, s.keys, s.looked, s.cursor = in, 0, false, ebpf.MapBatchCursor{}
+	*now, s.keys, s.looked, s.cursor = in, 0, false, cursor{}
 	now.More = 1
 	return nil
 }
@@ -99,18 +99,25 @@ func (s *Sweep) Piece() (bpf.Sweep, error) {
 	return *now, nil
 }
 
-// look fetches keys. At the table's end there may be some, too.
-func (s *Sweep) look() (err error) {
+// look fetches keys. At the table's end there may be some, too. Where the kernel does not
+// get at a bucket, whose lock others hold, the sweep waits for its next turn, as it does
+// for room in the ring.
+func (s *Sweep) look() error {
 	if s.values == nil {
-		value := reflect.ArrayOf(int(s.flows.ValueSize()), reflect.TypeFor[byte]())
-		s.values = reflect.MakeSlice(reflect.SliceOf(value), s.batch, s.batch).Interface()
+		s.values = make([]byte, s.batch*int(s.flows.ValueSize()))
 	}
-	s.keys, err = s.flows.BatchLookup(&s.cursor, s.packet.Keys[:s.batch], s.values, nil)
-	s.looked = errors.Is(err, ebpf.ErrKeyNotExist)
-	if err != nil && !s.looked {
-		return fmt.Errorf("look up keys of the flow table: %w", err)
+	n, err := lookUp(s.flows, &s.cursor, s.packet.Keys[:s.batch], s.values)
+	s.keys, s.looked = n, errors.Is(err, unix.ENOENT)
+	switch {
+	case err == nil || s.looked || isBusy(err) && n > 0:
+		return nil
+	case isBusy(err):
+		s.packet.Sweep.Deferred = 1
+		return nil
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("look up keys of the flow table: a bucket holds more than %d flows: %w", s.batch, err)
 	}
-	return nil
+	return fmt.Errorf("look up keys of the flow table: %w", err)
 }
 
 // run has the program go over the keys, and keeps those that it did not come to.
