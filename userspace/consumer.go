@@ -66,7 +66,8 @@ type Consumer struct {
 //
 // It takes here what memory it needs for packets that find no place in the kernel's
 // table, however many come: 8 MiB for the core columns, 26 MiB with everything that a
-// Config can ask for, without pointers, and less of it if MaxFlows is below 16,384.
+// Config can ask for, without pointers, and less of it if MaxFlows is below 16,384; with
+// Samples 8 MiB more for the flows that are sampled.
 // The ring buffer is mapped twice.
 func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	o, err := newOptions(opts)
@@ -81,7 +82,7 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		return nil, fmt.Errorf("read a running meter: its table has entries of %d octets, and the groups of columns that are asked for take %d: give the configuration that the meter was started with",
 			size, layout.Entry())
 	}
-	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{}, sampled: newSampledFlows(),
+	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{},
 		pointEnds: make(chan pointEnd), over: make(chan struct{})}
 	if c.layoutHash, err = bpf.LayoutHash(); err != nil {
 		return nil, fmt.Errorf("read a running meter: %w", err)
@@ -103,6 +104,11 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	c.sweeper.sparse = h.Flows.MaxEntries() / placesPerEntry
 	c.overflow = c.newOverflow(o.config)
 	c.held = newHeldParts(heldMax, c.overflow, layout.Entry())
+	if o.config.Samples > 0 {
+		c.sampled = newSampledFlows(sampledMax)
+	} else {
+		c.sampled = newSampledFlows(0)
+	}
 	c.overflow.flowIDs = overflowFlowIDs + c.confirmed.present.Position
 	return c, nil
 }

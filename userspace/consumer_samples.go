@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// sampledMax bounds the flows whose samples can be stopped.
-	sampledMax = 1 << 18
+	// sampledMax bounds the flows whose samples can be stopped: those of nDPI's, as many
+	// as it has under inspection by default. Of others all samples come.
+	sampledMax = 1 << 16
 	// doneBatch is how many flows the program takes in one run (DPI_DONE_BATCH).
 	doneBatch = 32
 )
@@ -34,8 +35,9 @@ type flowPart struct {
 	part   uint32
 }
 
-func newSampledFlows() sampledFlows {
-	return sampledFlows{keys: map[uint64]bpf.DPIDone{}, mu: &sync.Mutex{}, asked: &[]flowPart{},
+// newSampledFlows has room for so many flows, from the start: a flood is no time to ask for it.
+func newSampledFlows(room int) sampledFlows {
+	return sampledFlows{keys: make(map[uint64]bpf.DPIDone, room), mu: &sync.Mutex{}, asked: &[]flowPart{},
 		batch: make([]bpf.DPIDone, 0, doneBatch)}
 }
 

@@ -98,6 +98,13 @@ func used(t *testing.T, pid int) (kib int, cpu time.Duration) {
 	return kib, cpu
 }
 
+// residentOf is what a process takes alone, in KiB.
+func residentOf(t *testing.T, pid int) int {
+	t.Helper()
+	fields := strings.Fields(string(read(t, fmt.Sprintf("/proc/%d/statm", pid))))
+	return integer(fields[1]) * os.Getpagesize() >> 10
+}
+
 func integer(text string) int {
 	n, _ := strconv.Atoi(text)
 	return n
@@ -116,8 +123,8 @@ func settledMemory(t *testing.T, pid int) (kib int) {
 }
 
 // A flood of SYNs takes one CPU at most, and no memory that was not taken at the start
-// but for a little garbage. Only nDPI takes what its flows need when they come, up to
-// its bounds (H13).
+// but for a little garbage. Only the process with nDPI takes what its flows need when
+// they come, up to its bounds (H13); the consumer beside it does not.
 func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -136,6 +143,8 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 			p := w.attach(t, append(c.args, "--max-flows", "20000", "--queue-octets", "1048576")...)
 			s, pid := w.sender(t), p.Process.Pid
 			base, against := settledMemory(t, pid), "idle"
+			consumer := child(t, pid, consumerCommand)
+			idle := residentOf(t, consumer)
 			if c.warms {
 				s.warmUp(pid)
 				base, _ = used(t, pid)
@@ -145,6 +154,10 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 			if c.mark {
 				s.holdToMark(rate)
 			}
+			full := residentOf(t, consumer)
+			if c.warms && full-idle > idle/10 {
+				t.Errorf("the consumer has %d KiB resident, %d after the flood: want 10 %% more at most", idle, full)
+			}
 			time.Sleep(50 * time.Millisecond)
 			p.interrupt(t)
 			code, _, said := p.end(t)
@@ -152,7 +165,7 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 			if code != exitComplete && code != exitLoss {
 				t.Errorf("exit code %d: %s", code, said)
 			}
-			t.Logf("measured: %s %s; residual 0", told, against)
+			t.Logf("measured: %s %s; the consumer alone %d, from %d idle; residual 0", told, against, full>>10, idle>>10)
 		})
 	}
 }
