@@ -13,7 +13,7 @@ units=(sysinit.target basic.target multi-user.target shutdown.target umount.targ
 
 make_tree() {
 	mkdir "$tree" && cd "$tree"
-	mkdir -p usr proc sys run tmp var/log dev/shm .usr/upper .usr/work etc/systemd/system/sysinit.target.wants
+	mkdir -p usr home root proc sys run tmp var/log var/tmp dev/shm .usr/upper .usr/work etc/systemd/system/sysinit.target.wants
 	mount -t overlay -o lowerdir=/usr,upperdir=.usr/upper,workdir=.usr/work weir usr
 	ln -s usr/bin usr/sbin usr/lib .
 	[ ! -d /usr/lib64 ] || ln -s usr/lib64 .
@@ -63,7 +63,7 @@ boot)
 	mount -o remount,bind,ro proc/sys # most of it is the machine's
 	mount -t sysfs -o ro sysfs sys # so that systemd waits for no device that udev would tell of
 	mount -t cgroup2 cgroup2 sys/fs/cgroup
-	mount -t bpf -o mode=755 bpf sys/fs/bpf
+	mount -t bpf -o mode=700 bpf sys/fs/bpf
 	mount -t tmpfs -o mode=755 tmpfs run
 	hostname weir-unit
 	pivot_root . .
