@@ -77,7 +77,9 @@ func (c *container) end(t *testing.T, input io.Closer, script *exec.Cmd) {
 // in makes a command that runs in the container, or in those of its namespaces only
 // that are named as nsenter names them.
 func (c *container) in(ctx context.Context, namespaces string, command ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--target", c.first, namespaces}, command...)...)
+	nsenter := exec.CommandContext(ctx, "nsenter", append([]string{"--target", c.first, namespaces}, command...)...)
+	nsenter.WaitDelay = time.Second // its child has the output as well
+	return nsenter
 }
 
 // try runs a command in the container, and returns what it printed.

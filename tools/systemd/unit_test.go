@@ -36,14 +36,16 @@ func installed(t *testing.T) *service {
 		t.Fatalf("build weir: %v\n%s", err, out)
 	}
 	s := &service{container: boot(t)}
-	for _, f := range []struct{ from, mode, to string }{
-		{weir, "755", "/usr/bin/weir"}, {"weir@.service", "644", "/etc/systemd/system/weir@.service"},
-	} {
-		file, err := os.Open(f.from)
+	files := [][3]string{{weir, "755", "/usr/bin/weir"}, {"weir@.service", "644", "/etc/systemd/system/weir@.service"}}
+	for _, path := range foreign(t, weir) {
+		files = append(files, [3]string{path, "644", filepath.Join("/usr/lib", filepath.Base(path))})
+	}
+	for _, f := range files {
+		file, err := os.Open(f[0])
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.install(t, file, f.mode, f.to)
+		s.install(t, file, f[1], f[2])
 		_ = file.Close()
 	}
 	s.net(t, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1") // no packets but the test's
@@ -115,7 +117,7 @@ func (st status) packets(line string) uint64 {
 	return count.Packets
 }
 
-// hasRead waits until the meter has seen so many packets since it began.
+// hasSeen waits until the meter has seen so many packets since it began.
 func (s *service) hasSeen(t *testing.T, packets uint64) {
 	t.Helper()
 	eventually(t, "all packets are observed", func() string {
@@ -176,7 +178,7 @@ func TestH9UnitMetersUnderSystemd(t *testing.T) {
 	if text := s.property(t, "StatusText"); !strings.HasPrefix(text, "metering far: ") {
 		t.Errorf("systemctl status shows %q", text)
 	}
-	confined(t, s)
+	confined(t, s, false, "/run/weir/far", "/var/log/private/weir/far")
 
 	s.net(t, "ip", "link", "del", "near")
 	eventually(t, "flows of the interface that is gone are written", func() string {
@@ -251,6 +253,7 @@ func TestH9PinnedUnitIsRestartedWithoutLoss(t *testing.T) {
 	s.install(t, strings.NewReader(dropIn(t, "--pin")+"WatchdogSec=3\n"), "644", "/etc/systemd/system/weir@.service.d/pin.conf")
 	s.run(t, "systemctl", "daemon-reload")
 	s.run(t, "systemctl", "start", unit)
+	confined(t, s, true, "/run/weir/far", "/var/log/weir/far", "/sys/fs/bpf")
 	for _, d := range []death{
 		{"attach", "KILL", "signal"}, {"consumer", "KILL", "exit-code"}, {"consumer", "STOP", "watchdog"},
 	} {
@@ -303,7 +306,7 @@ func dropIn(t *testing.T, word string) string {
 	return ""
 }
 
-// A wall is a line that /proc has of each of the unit's processes.
+// walls are lines that /proc has of each of the unit's processes.
 var walls = map[string]string{
 	"NoNewPrivs": "1",
 	"Seccomp":    "2",
@@ -311,11 +314,12 @@ var walls = map[string]string{
 	"CapAmb":     "0000000000000000",
 }
 
-// confined sees that what the unit asks for is in force.
-func confined(t *testing.T, s *service) {
+// confined sees that what the unit asks for is in force: who its processes are, what they
+// may do, and where they may write beside the places of each unit.
+func confined(t *testing.T, s *service, root bool, writable ...string) {
 	t.Helper()
 	all := s.processes(t)
-	if len(all) < 3 {
+	if len(all) != 3 {
 		t.Errorf("the unit has processes %v", all)
 	}
 	for name, pid := range all {
@@ -325,7 +329,7 @@ func confined(t *testing.T, s *service) {
 				t.Errorf("%s has %s %s, want %s", name, field, fields[field], want)
 			}
 		}
-		if uid := strings.Fields(fields["Uid"]); slices.Contains(uid, "0") || len(uid) != 4 {
+		if uid := strings.Fields(fields["Uid"]); slices.Contains(uid, "0") != root || len(uid) != 4 {
 			t.Errorf("%s has user ids %q", name, uid)
 		}
 		if may, none := capabilities(t, fields["CapBnd"]), ^uint64(capNetAdmin|capPerfmon|capBPF); may&none != 0 {
@@ -335,9 +339,9 @@ func confined(t *testing.T, s *service) {
 			t.Errorf("%s has capabilities %x", name, has)
 		}
 	}
-	mounted(t, s, all["attach"])
+	mounted(t, s, all["attach"], writable)
 	said := s.run(t, "journalctl", "--no-pager", "--output=cat", "--priority=warning", "_PID=1")
-	if strings.Contains(said, unit) {
+	if !root && strings.Contains(said, unit) {
 		t.Errorf("systemd cannot do what the unit asks for:\n%s", said)
 	}
 }
@@ -366,22 +370,49 @@ func statusOf(text string) map[string]string {
 	return fields
 }
 
-// mounted sees that files are as the unit asks for: all read-only but the two places
-// that it may write to, and what is private to it.
-func mounted(t *testing.T, s *service, pid string) {
+// private is what of a unit is there for itself only, and /proc, which has its own rules.
+func private() []string {
+	return []string{"/tmp", "/var/tmp", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/hugepages", "/proc"}
+}
+
+// mounted sees that the unit can write to its own two places, what is private to it, and
+// nowhere else, and sees no process but its own.
+func mounted(t *testing.T, s *service, pid string, writable []string) {
 	t.Helper()
-	options := map[string]string{} // of the last mount at each place, which is the one that counts
+	places := 0
 	for line := range strings.Lines(s.run(t, "cat", "/proc/"+pid+"/mountinfo")) {
 		f := strings.Fields(line)
-		options[f[4]] = f[5] + "," + f[len(f)-1]
-	}
-	for place, want := range map[string]string{
-		"/": "ro", "/usr": "ro", "/sys": "ro", "/sys/fs/bpf": "ro", "/sys/fs/cgroup": "ro", "/dev": "ro", "/run": "ro",
-		"/tmp": "rw", "/var/tmp": "rw", "/run/weir/far": "rw", "/var/log/private/weir/far": "rw",
-		"/proc": "subset=pid", "/home": "ro", "/root": "ro",
-	} {
-		if got := strings.Split(options[place], ","); !slices.Contains(got, want) {
-			t.Errorf("%s is mounted with %q, want %s among them", place, got, want)
+		place, options, of := f[4], strings.Split(f[5], ","), strings.Split(f[len(f)-1], ",")
+		switch {
+		case place == "/proc" && (!slices.Contains(of, "subset=pid") || !slices.Contains(of, "hidepid=invisible")):
+			t.Errorf("/proc is mounted with %q", of)
+		case slices.Contains(writable, place):
+			places++
+			if !slices.Contains(options, "rw") {
+				t.Errorf("%s cannot be written to", place)
+			}
+		case slices.Contains(options, "rw") && !slices.Contains(private(), place):
+			t.Errorf("%s can be written to", place)
 		}
 	}
+	if places != len(writable) {
+		t.Errorf("of %q, %d are mounted", writable, places)
+	}
 }
+
+// foreign are the libraries of a program that are not of this machine's /usr.
+func foreign(t *testing.T, program string) (paths []string) {
+	t.Helper()
+	out, err := exec.Command("ldd", program).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), "not a dynamic executable") {
+		t.Fatalf("ldd: %v\n%s", err, out)
+	}
+	for _, m := range library.FindAllStringSubmatch(string(out), -1) {
+		if !strings.HasPrefix(m[1], "/usr/") && !strings.HasPrefix(m[1], "/lib") {
+			paths = append(paths, m[1])
+		}
+	}
+	return paths
+}
+
+var library = regexp.MustCompile(`=> (/\S+)`)
