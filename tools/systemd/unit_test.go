@@ -228,19 +228,24 @@ func stops(t *testing.T, s *service) {
 	closes(t, s.run(t, "journalctl", "--no-pager", "--output=cat", "--unit="+unit), s.sent)
 }
 
-// A unit is active when it meters, and where there is nothing to meter it is not.
+// Where there is nothing to meter a unit is not active. It is tried again, so that an
+// interface may come late.
 func TestH9UnitIsNotActiveBeforeItMeters(t *testing.T) {
 	s := installed(t)
-	if said, err := s.try("systemctl", "start", "weir@none"); err == nil {
+	if said, err := s.try("systemctl", "start", "weir@late"); err == nil {
 		t.Errorf("a unit for no interface is started\n%s", said)
 	}
-	if state, _ := s.try("systemctl", "is-active", "weir@none"); state == "active" {
+	if state, _ := s.try("systemctl", "is-active", "weir@late"); state != "activating" {
 		t.Errorf("a unit for no interface is %s", state)
 	}
-	said := s.run(t, "journalctl", "--no-pager", "--output=cat", "--unit=weir@none")
-	if !strings.Contains(said, "none") {
-		t.Errorf("the journal does not tell of the interface:\n%s", said)
+	if said := s.run(t, "journalctl", "--no-pager", "--output=cat", "--unit=weir@late"); !strings.Contains(said, `"late"`) {
+		t.Errorf("the journal does not tell which interface is missing:\n%s", said)
 	}
+	s.net(t, "ip", "link", "add", "late", "up", "type", "veth", "peer", "name", "other")
+	eventually(t, "the unit of the interface that came late is active", func() string {
+		state, _ := s.try("systemctl", "is-active", "weir@late")
+		return failure(state != "active", "it is %s", state)
+	})
 }
 
 // How the processes of a unit die.
