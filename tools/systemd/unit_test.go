@@ -271,7 +271,7 @@ type death struct{ process, signal, result string }
 func TestH9PinnedUnitIsRestartedWithoutLoss(t *testing.T) {
 	s := installed(t)
 	s.run(t, "systemctl", "stop", unit)
-	s.install(t, strings.NewReader(dropIn(t, "--pin")+"WatchdogSec=3\n"), "644", "/etc/systemd/system/weir@.service.d/pin.conf")
+	s.install(t, strings.NewReader(dropIn(t, "--pin")+"WatchdogSec=5\n"), "644", "/etc/systemd/system/weir@.service.d/pin.conf")
 	s.run(t, "systemctl", "daemon-reload")
 	s.run(t, "systemctl", "start", unit)
 	confined(t, s, true, "/run/weir/far", "/var/log/weir/far", "/sys/fs/bpf")
