@@ -48,17 +48,7 @@ func TestG3FlowsArriveOverTLSInOrderEachOnce(t *testing.T) {
 			s := openRemote(t, l.path, WithQueue(200, 1<<20), WithDrain(time.Minute), patientLimits,
 				WithTLS(&tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{client}}))
 			s.Patient()
-			const flows = 3000
-			refused := offer(t, s, flows)
-			got := arrivals(t, l.end())
-			for n := uint64(1); n <= flows; n++ {
-				if got[n] != 1 {
-					t.Fatalf("flow %d arrived %d times", n, got[n])
-				}
-			}
-			if len(refused) > 0 {
-				t.Errorf("not sent: %v", refused)
-			}
+			arriveOnce(t, s, l)
 		})
 	}
 }
