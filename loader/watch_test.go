@@ -89,7 +89,7 @@ func (m *watched) read(ctx context.Context) error {
 	return nil
 }
 
-// soon is far more than the second that FAULTS.md allows: the machine may be busy.
+// soon is far more than the second that a change may take to be told: the machine may be busy.
 const soon = 10 * time.Second
 
 func (m *watched) wantChange(kind loader.ChangeKind) loader.Change {
