@@ -124,7 +124,7 @@ func TestB7InterfaceThatReturnsIsObservedAgain(t *testing.T) {
 		"XDP":    func(*loader.Options) {},
 		"both":   func(o *loader.Options) { o.Direction = loader.DirectionBoth },
 		"TCX":    func(o *loader.Options) { o.Hook = loader.HookTCX },
-		"pinned": func(o *loader.Options) { o.Pin = pinPlace(t) },
+		"pinned": func(o *loader.Options) { o.Pin = bpftest.PinPlace(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/tools/flowgen"
 )
 
@@ -141,7 +142,7 @@ func TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds(t *testing.T) {
 // comes next has the rest.
 func TestG6DeadReaderUnderLoadCostsSinglePacketsOnly(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--max-flows", "4096", "--max-loss", "100"}
 	p := w.attach(t, args...)
 	const established = 500
