@@ -58,16 +58,6 @@ func wake(c chan struct{}) {
 	}
 }
 
-// isClosed looks whether c has been closed, and does not wait for it.
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // add takes a record unless there is no room. What is no flow may fill half of the
 // queue: labels give way to flows.
 func (q *queue) add(data []byte, flows uint64, count userspace.Count) bool {
