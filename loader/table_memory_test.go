@@ -1,13 +1,12 @@
 package loader_test
 
 import (
-	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/procstatus"
 )
 
 // A8 in figures: 10 M flows within 3.2 GB of the kernel's memory, of which the ring
@@ -51,14 +50,9 @@ func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 // residentMost is the most memory of this process since it was last forgotten, in MiB.
 func residentMost(t *testing.T) (mib int) {
 	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
+	self, err := procstatus.Of(os.Getpid())
+	if err != nil || self.Number("VmHWM") == 0 {
+		t.Fatalf("%v; of this process is told:\n%s", err, self)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	kib := 0
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib >> 10
+	return self.Number("VmHWM") >> 10
 }

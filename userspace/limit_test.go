@@ -2,13 +2,12 @@ package userspace_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/tools/procstatus"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -61,14 +60,9 @@ func TestA9FlowsBeyondTheLimitCloseTheOldest(t *testing.T) {
 // resident is the memory of this process, in MiB.
 func resident(t *testing.T) int {
 	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
+	self, err := procstatus.Of(os.Getpid())
+	if err != nil || self.Number("VmRSS") == 0 {
+		t.Fatalf("%v; of this process is told:\n%s", err, self)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kib := 0
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib >> 10
+	return self.Number("VmRSS") >> 10
 }

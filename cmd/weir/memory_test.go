@@ -10,11 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/tools/procstatus"
 )
 
 // soak is a length for make test, and one for make soak.
@@ -84,12 +85,11 @@ func TestA9FlowsThroughAPipeTakeBoundedMemory(t *testing.T) {
 // tells of it will not do: that counts what its parent had before the exec.
 func peak(pid int) (mib int) {
 	for {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
-		if err != nil || m == nil { // it is no more, or a zombie
+		process, err := procstatus.Of(pid)
+		kib := process.Number("VmHWM")
+		if err != nil || kib == 0 { // it is no more, or a zombie
 			return mib
 		}
-		kib, _ := strconv.Atoi(string(m[1]))
 		mib = kib >> 10
 		time.Sleep(5 * time.Millisecond)
 	}
