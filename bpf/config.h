@@ -29,9 +29,6 @@ const volatile __u32 cfg_at_end = 0;
 const volatile __u64 cfg_tcp_grace_ns = 0;
 const volatile __u8 cfg_decode_tunnels = 1;
 const volatile __u8 cfg_filter = 0; /* packet_filter() decides */
-/* What one run of the sweep by test-run looks at: it holds its CPU, soft interrupts included, and
- * the next run goes on behind. */
-const volatile __u32 cfg_sweep_entries = 131072;
 /* What one read of the sweep's iterator looks at, in a millisecond or so: where the
  * kernel is not preemptible, other processes wait that long. */
 const volatile __u32 cfg_sweep_piece = 4096;

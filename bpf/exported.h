@@ -15,7 +15,7 @@ EXPORT_TYPE(struct, flow_whole);
 EXPORT_TYPE(struct, record_event);
 EXPORT_TYPE(struct, packet_event);
 EXPORT_TYPE(struct, sample_event);
-EXPORT_TYPE(struct, sweep);
+EXPORT_TYPE(struct, sweep_packet);
 EXPORT_TYPE(struct, dpi_done);
 EXPORT_TYPE(enum, decode_status);
 EXPORT_TYPE(enum, link_type);

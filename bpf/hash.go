@@ -28,7 +28,7 @@ func CopiedObjectHash() string {
 // or stay in the kernel's maps.
 var wireTypes = []string{
 	"flow_key", "packet", "record_event", "packet_event", "sample_event",
-	"ledger", "sweep", "sweep_walk", "dpi_done", "consumer_progress", "refusal", "flow_entry",
+	"ledger", "sweep", "sweep_packet", "sweep_walk", "dpi_done", "consumer_progress", "refusal", "flow_entry",
 	"flow_whole",
 }
 

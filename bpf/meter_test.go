@@ -228,57 +228,6 @@ func TestA6PressureClosesHalfOpenFlowsFirst(t *testing.T) {
 	t.Logf("measured: pressure closed %d half-open flow, reason 5, and left the one that was answered", s.Closed)
 }
 
-// mostlyIdle opens flows of which three of four are idle a minute before the others, and
-// says what four sweeps in turn are to find.
-func mostlyIdle(t *testing.T, m *bpftest.Meter, flows uint32) []bpf.Sweep {
-	t.Helper()
-	for n := range flows {
-		at := time.Second
-		if n%4 == 0 {
-			at = time.Minute
-		}
-		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), at)
-	}
-	const idle = uint64(2*time.Minute) - 1
-	return []bpf.Sweep{
-		{NowNs: uint64(time.Minute), Open: flows},
-		{NowNs: idle, Open: flows / 4, Closed: 3 * flows / 4},
-		{NowNs: idle, Open: flows / 4, Deleted: 3 * flows / 4},
-		{NowNs: idle, Open: flows / 4},
-	}
-}
-
-// However few entries a run looks at, the runs of a sweep come to all of them, once
-// each, also while they delete.
-func TestA8SweepOfManyRunsComesToEveryEntry(t *testing.T) {
-	const flows, entries = 1000, 64
-	m := bpftest.New(t, bpftest.Options{LinkType: 1, IdleNs: uint64(time.Minute),
-		Set: map[string]any{"cfg_sweep_entries": uint32(entries)}})
-	for _, want := range mostlyIdle(t, m, flows) {
-		got, runs := bpf.Sweep{NowNs: want.NowNs}, 0
-		for more := uint32(1); more != 0; runs++ {
-			out, err := m.Sweep(bpf.Sweep{NowNs: want.NowNs, Skip: got.Skip})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if seen := out.Open + out.Closed + out.Deleted; seen > entries {
-				t.Fatalf("a run looks at %d entries, want %d at most", seen, entries)
-			}
-			got.Open, got.Closed, got.Deleted, got.Skip = got.Open+out.Open, got.Closed+out.Closed, got.Deleted+out.Deleted, out.Skip
-			more = out.More
-		}
-		if got.Skip = 0; got != want || runs < int(got.Open)/entries {
-			t.Errorf("%d runs come to %+v, want %+v", runs, got, want)
-		}
-		if err := m.Drain(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	finish(t, m, 3*time.Minute)
-	closes(t, m)
-	t.Logf("measured: runs of %d entries come to each of %d once, while %d are closed and deleted", entries, flows, 3*flows/4)
-}
-
 func TestSamplesAreFirstPacketThenPayload(t *testing.T) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, Samples: 3, SampleOctets: 600})
 	// gopacket pads a frame to 60 octets; a sample goes to the end of the frame

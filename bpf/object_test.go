@@ -15,7 +15,7 @@ import (
 // allowed are the only helpers that the metering programs may call: none that
 // writes to a frame, sends one elsewhere, prints, or reads the kernel's memory.
 var allowed = []asm.BuiltinFunc{
-	asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnForEachMapElem, asm.FnLoop,
+	asm.FnMapLookupElem, asm.FnMapUpdateElem, asm.FnMapDeleteElem, asm.FnLoop,
 	asm.FnRingbufReserve, asm.FnRingbufSubmit, asm.FnRingbufDiscard, asm.FnRingbufQuery,
 	asm.FnSpinLock, asm.FnSpinUnlock, asm.FnKtimeGetNs, asm.FnGetSmpProcessorId,
 	asm.FnXdpGetBuffLen, asm.FnXdpLoadBytes, asm.FnSeqWrite, asm.FnSkbLoadBytes, asm.FnSkbPullData,

@@ -31,7 +31,7 @@ var raceWays = map[string]struct {
 
 func entriesChangeHands(t *testing.T, o bpftest.Options, sweep sweeping) {
 	o.LinkType, o.Statistics, o.MaxFlows, o.RingOctets = 1, true, 64, 256<<20
-	o.IdleNs, o.Set = uint64(time.Microsecond), map[string]any{"cfg_sweep_entries": uint32(7), "cfg_sweep_piece": uint32(7)}
+	o.IdleNs, o.Set = uint64(time.Microsecond), map[string]any{"cfg_sweep_piece": uint32(7)}
 	m := bpftest.New(t, o)
 	c := &chains{t: t, m: m, flows: map[uint64]*chain{}}
 	frames := raceFrames(t, 200)

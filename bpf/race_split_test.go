@@ -87,7 +87,7 @@ func splitsRace(t *testing.T, o bpftest.Options, sweep sweeping) {
 	o.LinkType, o.Statistics, o.Samples, o.SampleOctets = 1, true, 3, 1
 	o.IdleNs, o.ActiveNs = uint64(time.Millisecond), uint64(10*time.Microsecond)
 	o.RingOctets = 256 << 20
-	o.Set = map[string]any{"cfg_sweep_entries": uint32(3), "cfg_sweep_piece": uint32(3)}
+	o.Set = map[string]any{"cfg_sweep_piece": uint32(3)}
 	m := bpftest.New(t, o)
 	c := &chains{t: t, m: m, flows: map[uint64]*chain{}}
 	sweeps := 0
@@ -111,15 +111,16 @@ func splitsRace(t *testing.T, o bpftest.Options, sweep sweeping) {
 	t.Logf("measured: %d packets of two CPUs in %d flows, split %d times, %d sweeps beside them, %d single packets (busy %d, deferred %d)", l.MeteredPackets, len(c.flows), split, sweeps, c.alone, l.RecordBusy, l.ExpiryDeferred)
 }
 
+// sweepRuns takes small batches, but no smaller than a bucket may be: few entries in many
+// buckets, or 64 in as many.
 func sweepRuns(t *testing.T, m *bpftest.Meter, mode bpf.WeirSweepMode) {
 	t.Helper()
-	in := bpf.Sweep{Mode: uint32(mode)}
-	for more := true; more; {
-		out, err := m.Sweep(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in.Skip, more = out.Skip, out.More != 0
+	keys := 3
+	if m.Map(bpf.WeirMapFlows).MaxEntries() == 64 {
+		keys = 16
+	}
+	if _, err := m.SweepInBatches(bpf.Sweep{Mode: uint32(mode)}, keys, nil); err != nil {
+		t.Fatal(err)
 	}
 }
 

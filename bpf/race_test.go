@@ -133,7 +133,7 @@ func TestA2SweepRacingTwoWritersLosesNothing(t *testing.T) {
 // A sweeping is a way to sweep the whole table.
 type sweeping func(*testing.T, *bpftest.Meter, bpf.WeirSweepMode)
 
-var sweepings = map[string]sweeping{"by test-run": sweepRuns, "by the iterator": sweepWalks}
+var sweepings = map[string]sweeping{"by keys": sweepRuns, "by the iterator": sweepWalks}
 
 func sweepsRace(t *testing.T, sweep sweeping) {
 	m := bpftest.New(t, bpftest.Options{LinkType: 1, Statistics: true, Set: map[string]any{"cfg_sweep_piece": uint32(3)}})

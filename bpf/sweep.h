@@ -49,8 +49,7 @@ enum sweep_task {
 };
 
 /* The look is without the lock; what it decides is decided again under it. For that the
- * key is looked up once more, because Linux 6.1 refuses the lock of a callback's own
- * value. */
+ * key is looked up once more: an iterator's own value has no lock that may be taken. */
 static __always_inline enum sweep_task sweep_look(const struct flow_entry *value,
 						  struct sweep *s)
 {

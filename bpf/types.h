@@ -245,10 +245,10 @@ enum sweep_mode {
 	SWEEP_PRESSURE = 1, /* also what has been quiet for pressure_ns: reason 5 */
 	SWEEP_FORCED = 2,   /* close everything: reason 4 */
 	SWEEP_POINT = 3,    /* close everything of one observation point: reason 4 */
-	SWEEP_CLOCK = 4,    /* nothing: tell now_ns */
 };
 
-/* Argument and result of the sweep program: its input and output packet. */
+/* Argument and result of a piece of a sweep. The result is the next one's argument: what
+ * is counted adds up over them. */
 struct sweep {
 	__u64 now_ns;      /* 0: the program's own clock, which it writes back */
 	__u64 pressure_ns; /* SWEEP_PRESSURE: how long quiet */
@@ -260,11 +260,18 @@ struct sweep {
 	__u32 deleted;     /* out: entries deleted */
 	__u32 deferred;    /* out: 1 when the ring was full and the sweep stopped */
 	__u32 point;       /* SWEEP_POINT: which */
-	__u32 skip;        /* entries to pass over, which runs before have seen; out: those
-			    * that the next one is to */
-	__u32 at;          /* entries come to; 0 */
-	__u32 more;        /* out: 1 when it did not come to the table's end */
-	__u32 pad;
+	__u32 at;          /* entries come to, and done with */
+	__u32 more;        /* user space: 1 until the table's end has been come to */
+};
+
+/* Keys of one run of the sweep by test-run: a tenth of a millisecond. */
+#define SWEEP_KEYS 256
+
+/* Input and output packet of such a run, which takes several pages. It ends where there
+ * are no more keys. */
+struct sweep_packet {
+	struct sweep sweep;
+	struct flow_key keys[SWEEP_KEYS];
 };
 
 /* That the table was full for a CPU. */

@@ -9,6 +9,26 @@ import (
 	"github.com/weirflow/weir/bpf/bpftest"
 )
 
+// mostlyIdle opens flows of which three of four are idle a minute before the others, and
+// says what four sweeps in turn are to find.
+func mostlyIdle(t *testing.T, m *bpftest.Meter, flows uint32) []bpf.Sweep {
+	t.Helper()
+	for n := range flows {
+		at := time.Second
+		if n%4 == 0 {
+			at = time.Minute
+		}
+		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), at)
+	}
+	const idle = uint64(2*time.Minute) - 1
+	return []bpf.Sweep{
+		{NowNs: uint64(time.Minute), Open: flows},
+		{NowNs: idle, Open: flows / 4, Closed: 3 * flows / 4},
+		{NowNs: idle, Open: flows / 4, Deleted: 3 * flows / 4},
+		{NowNs: idle, Open: flows / 4},
+	}
+}
+
 // Wherever its reads end, in the middle of a bucket too, the iterator comes to every
 // entry once, also while it deletes others.
 func TestA8SweepByTheIteratorComesToEveryEntry(t *testing.T) {
@@ -35,34 +55,5 @@ func walkComesToAll(t *testing.T, piece uint32) {
 		if got != want {
 			t.Errorf("a walk comes to %+v, want %+v", got, want)
 		}
-	}
-}
-
-// The ring is full: the walk ends, loses nothing, and says so.
-func TestAWalkEndsWhereTheRingIsFull(t *testing.T) {
-	const flows = 100
-	m := bpftest.New(t, bpftest.Options{LinkType: 1, RingOctets: 16384})
-	for n := range flows {
-		send(t, m, udp(t, 1, 2, uint16(n), 53, 8), time.Second)
-	}
-	closed := uint32(0)
-	for range flows {
-		s, err := m.Walk(bpf.Sweep{NowNs: uint64(2 * time.Second), Mode: uint32(bpf.WeirSweepModeSWEEP_FORCED)}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		closed += s.Closed
-		if s.Deferred == 0 {
-			break
-		}
-		if s.More == 0 || s.Closed == 0 {
-			t.Fatalf("it was put off: %+v", s)
-		}
-		if err := m.Drain(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if closed != flows {
-		t.Errorf("%d flows were closed, want %d", closed, flows)
 	}
 }

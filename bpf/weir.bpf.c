@@ -138,24 +138,23 @@ int weir_tcx_out(struct __sk_buff *ctx)
 	return meter_skb(ctx);
 }
 
-/* Input and output packet: one struct sweep. */
-SEC("xdp")
+/* Input and output packet: a struct sweep_packet. One without keys only tells the clock. */
+SEC("xdp.frags")
 int weir_sweep(struct xdp_md *ctx)
 {
 	struct sweep *io = (void *)(long)ctx->data;
-	struct sweep s;
+	struct sweep_run r = { .ctx = ctx };
 
 	if ((void *)(io + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
-	s = *io;
-	if (!s.now_ns)
-		s.now_ns = clock_now();
-	if (s.mode != SWEEP_CLOCK)
-		sweep_run(&s);
+	r.sweep = *io;
+	if (!r.sweep.now_ns)
+		r.sweep.now_ns = clock_now();
+	sweep_run(&r);
 	io = (void *)(long)ctx->data;
 	if ((void *)(io + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
-	*io = s;
+	*io = r.sweep;
 	return XDP_PASS;
 }
 

@@ -343,10 +343,8 @@ type WeirSweep struct {
 	Deleted     uint32
 	Deferred    uint32
 	Point       uint32
-	Skip        uint32
 	At          uint32
 	More        uint32
-	Pad         uint32
 }
 
 type WeirSweepMode uint32
@@ -356,8 +354,13 @@ const (
 	WeirSweepModeSWEEP_PRESSURE WeirSweepMode = 1
 	WeirSweepModeSWEEP_FORCED   WeirSweepMode = 2
 	WeirSweepModeSWEEP_POINT    WeirSweepMode = 3
-	WeirSweepModeSWEEP_CLOCK    WeirSweepMode = 4
 )
+
+type WeirSweepPacket struct {
+	_     structs.HostLayout
+	Sweep WeirSweep
+	Keys  [256]WeirFlowKey
+}
 
 type WeirSweepWalk struct {
 	_      structs.HostLayout
@@ -457,7 +460,6 @@ const (
 	WeirVarCfgSampleOctets         = "cfg_sample_octets"
 	WeirVarCfgSamples              = "cfg_samples"
 	WeirVarCfgSplt                 = "cfg_splt"
-	WeirVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirVarCfgSweepPiece           = "cfg_sweep_piece"
 	WeirVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirVarExportedAccounting      = "exported_accounting"
@@ -473,8 +475,8 @@ const (
 	WeirVarExportedPacketEvent     = "exported_packet_event"
 	WeirVarExportedRecordEvent     = "exported_record_event"
 	WeirVarExportedSampleEvent     = "exported_sample_event"
-	WeirVarExportedSweep           = "exported_sweep"
 	WeirVarExportedSweepMode       = "exported_sweep_mode"
+	WeirVarExportedSweepPacket     = "exported_sweep_packet"
 	WeirVarExportedTcpEnd          = "exported_tcp_end"
 	WeirVarExportedTcpHandshake    = "exported_tcp_handshake"
 	WeirVarExportedTcpKnown        = "exported_tcp_known"
@@ -568,7 +570,6 @@ type WeirVariableSpecs struct {
 	CfgSampleOctets         *ebpf.VariableSpec `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
-	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.VariableSpec `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -584,8 +585,8 @@ type WeirVariableSpecs struct {
 	ExportedPacketEvent     *ebpf.VariableSpec `ebpf:"exported_packet_event"`
 	ExportedRecordEvent     *ebpf.VariableSpec `ebpf:"exported_record_event"`
 	ExportedSampleEvent     *ebpf.VariableSpec `ebpf:"exported_sample_event"`
-	ExportedSweep           *ebpf.VariableSpec `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.VariableSpec `ebpf:"exported_sweep_mode"`
+	ExportedSweepPacket     *ebpf.VariableSpec `ebpf:"exported_sweep_packet"`
 	ExportedTcpEnd          *ebpf.VariableSpec `ebpf:"exported_tcp_end"`
 	ExportedTcpHandshake    *ebpf.VariableSpec `ebpf:"exported_tcp_handshake"`
 	ExportedTcpKnown        *ebpf.VariableSpec `ebpf:"exported_tcp_known"`
@@ -659,7 +660,6 @@ type WeirVariables struct {
 	CfgSampleOctets         *ebpf.Variable `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
-	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.Variable `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
@@ -675,8 +675,8 @@ type WeirVariables struct {
 	ExportedPacketEvent     *ebpf.Variable `ebpf:"exported_packet_event"`
 	ExportedRecordEvent     *ebpf.Variable `ebpf:"exported_record_event"`
 	ExportedSampleEvent     *ebpf.Variable `ebpf:"exported_sample_event"`
-	ExportedSweep           *ebpf.Variable `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.Variable `ebpf:"exported_sweep_mode"`
+	ExportedSweepPacket     *ebpf.Variable `ebpf:"exported_sweep_packet"`
 	ExportedTcpEnd          *ebpf.Variable `ebpf:"exported_tcp_end"`
 	ExportedTcpHandshake    *ebpf.Variable `ebpf:"exported_tcp_handshake"`
 	ExportedTcpKnown        *ebpf.Variable `ebpf:"exported_tcp_known"`

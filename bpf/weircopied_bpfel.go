@@ -116,10 +116,8 @@ type WeirCopiedSweepWalk struct {
 		Deleted     uint32
 		Deferred    uint32
 		Point       uint32
-		Skip        uint32
 		At          uint32
 		More        uint32
-		Pad         uint32
 	}
 	Behind [16]struct {
 		_    structs.HostLayout
@@ -226,7 +224,6 @@ const (
 	WeirCopiedVarCfgSampleOctets         = "cfg_sample_octets"
 	WeirCopiedVarCfgSamples              = "cfg_samples"
 	WeirCopiedVarCfgSplt                 = "cfg_splt"
-	WeirCopiedVarCfgSweepEntries         = "cfg_sweep_entries"
 	WeirCopiedVarCfgSweepPiece           = "cfg_sweep_piece"
 	WeirCopiedVarCfgTcpGraceNs           = "cfg_tcp_grace_ns"
 	WeirCopiedVarExportedAccounting      = "exported_accounting"
@@ -242,8 +239,8 @@ const (
 	WeirCopiedVarExportedPacketEvent     = "exported_packet_event"
 	WeirCopiedVarExportedRecordEvent     = "exported_record_event"
 	WeirCopiedVarExportedSampleEvent     = "exported_sample_event"
-	WeirCopiedVarExportedSweep           = "exported_sweep"
 	WeirCopiedVarExportedSweepMode       = "exported_sweep_mode"
+	WeirCopiedVarExportedSweepPacket     = "exported_sweep_packet"
 	WeirCopiedVarExportedTcpEnd          = "exported_tcp_end"
 	WeirCopiedVarExportedTcpHandshake    = "exported_tcp_handshake"
 	WeirCopiedVarExportedTcpKnown        = "exported_tcp_known"
@@ -337,7 +334,6 @@ type WeirCopiedVariableSpecs struct {
 	CfgSampleOctets         *ebpf.VariableSpec `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.VariableSpec `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.VariableSpec `ebpf:"cfg_splt"`
-	CfgSweepEntries         *ebpf.VariableSpec `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.VariableSpec `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.VariableSpec `ebpf:"cfg_tcp_grace_ns"`
 	ExportedAccounting      *ebpf.VariableSpec `ebpf:"exported_accounting"`
@@ -353,8 +349,8 @@ type WeirCopiedVariableSpecs struct {
 	ExportedPacketEvent     *ebpf.VariableSpec `ebpf:"exported_packet_event"`
 	ExportedRecordEvent     *ebpf.VariableSpec `ebpf:"exported_record_event"`
 	ExportedSampleEvent     *ebpf.VariableSpec `ebpf:"exported_sample_event"`
-	ExportedSweep           *ebpf.VariableSpec `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.VariableSpec `ebpf:"exported_sweep_mode"`
+	ExportedSweepPacket     *ebpf.VariableSpec `ebpf:"exported_sweep_packet"`
 	ExportedTcpEnd          *ebpf.VariableSpec `ebpf:"exported_tcp_end"`
 	ExportedTcpHandshake    *ebpf.VariableSpec `ebpf:"exported_tcp_handshake"`
 	ExportedTcpKnown        *ebpf.VariableSpec `ebpf:"exported_tcp_known"`
@@ -430,7 +426,6 @@ type WeirCopiedVariables struct {
 	CfgSampleOctets         *ebpf.Variable `ebpf:"cfg_sample_octets"`
 	CfgSamples              *ebpf.Variable `ebpf:"cfg_samples"`
 	CfgSplt                 *ebpf.Variable `ebpf:"cfg_splt"`
-	CfgSweepEntries         *ebpf.Variable `ebpf:"cfg_sweep_entries"`
 	CfgSweepPiece           *ebpf.Variable `ebpf:"cfg_sweep_piece"`
 	CfgTcpGraceNs           *ebpf.Variable `ebpf:"cfg_tcp_grace_ns"`
 	ExportedAccounting      *ebpf.Variable `ebpf:"exported_accounting"`
@@ -446,8 +441,8 @@ type WeirCopiedVariables struct {
 	ExportedPacketEvent     *ebpf.Variable `ebpf:"exported_packet_event"`
 	ExportedRecordEvent     *ebpf.Variable `ebpf:"exported_record_event"`
 	ExportedSampleEvent     *ebpf.Variable `ebpf:"exported_sample_event"`
-	ExportedSweep           *ebpf.Variable `ebpf:"exported_sweep"`
 	ExportedSweepMode       *ebpf.Variable `ebpf:"exported_sweep_mode"`
+	ExportedSweepPacket     *ebpf.Variable `ebpf:"exported_sweep_packet"`
 	ExportedTcpEnd          *ebpf.Variable `ebpf:"exported_tcp_end"`
 	ExportedTcpHandshake    *ebpf.Variable `ebpf:"exported_tcp_handshake"`
 	ExportedTcpKnown        *ebpf.Variable `ebpf:"exported_tcp_known"`

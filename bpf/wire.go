@@ -19,6 +19,7 @@ type (
 	IPDirection  = WeirIpDirection
 	LedgerCount  = WeirLedger
 	Sweep        = WeirSweep
+	SweepPacket  = WeirSweepPacket
 	SweepWalk    = WeirSweepWalk
 	DPIDone      = WeirDpiDone
 	Progress     = WeirConsumerProgress
@@ -56,12 +57,13 @@ type Handles struct {
 	Ledgers *ebpf.Map // counters, one entry an observation point
 	// Progress is what a Consumer leaves for the next one; needed only for that.
 	Progress *ebpf.Map
-	// Sweep closes and deletes; run by test-run, never attached. One run at a time:
-	// of two, one could delete what a packet has just put where the other deleted.
+	// Sweep closes and deletes, of the keys that it is given; run by test-run, never
+	// attached. One run at a time: of two, one could delete what a packet has just put
+	// where the other deleted.
 	Sweep *ebpf.Program
-	// SweepIter does the same in pieces, as far as it is read, and SweepState is what it
-	// is told and tells. It is nil where the programs were loaded without CAP_PERFMON, or
-	// the kernel has no BTF: then Sweep does.
+	// SweepIter does the same of the whole table, as far as it is read, and SweepState is
+	// what it is told and tells. It is nil where the programs were loaded without
+	// CAP_PERFMON, or the kernel has no BTF: then Sweep does.
 	SweepIter  *link.Iter
 	SweepState *ebpf.Map
 	DPIDone    *ebpf.Program // stops samples of a flow; run by test-run

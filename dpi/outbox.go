@@ -45,7 +45,9 @@ func (o *outbox) init() {
 	o.free = make(chan *batch, batches)
 	o.full = make(chan *batch, batches)
 	for range batches {
-		o.free <- &batch{b: make([]byte, 0, batchOctets+userspace.SampleOctetsMax+worker.SampleOverhead)}
+		room := make([]byte, batchOctets+userspace.SampleOctetsMax+worker.SampleOverhead)
+		clear(room) // so that the kernel gives it now: a flood is no time to ask for it
+		o.free <- &batch{b: room[:0]}
 	}
 	o.timer = time.AfterFunc(time.Hour, o.flush)
 	o.timer.Stop()

@@ -29,6 +29,11 @@ const (
 	partingTime = time.Second
 )
 
+// oneArena has the C library keep nDPI's memory in one place. Go calls nDPI from one
+// thread and then another, and of what a flow took in a thread's own arena the next
+// thread's flows could use nothing.
+const oneArena = "MALLOC_ARENA_MAX=1"
+
 // A process is one run of the DPI process, seen from the side that started it.
 type process struct {
 	w    *Worker
@@ -146,6 +151,7 @@ func (w *Worker) start(confined, restarted bool) (*process, error) {
 		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, k.file)
 		given |= 1 << k.kind
 	}
+	p.cmd.Env = append(os.Environ(), oneArena)
 	p.cmd.Stderr = &p.last
 	p.cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	err = p.cmd.Start()

@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/testrun"
 )
 
 // An interface that is gone leaves links that hold nothing. When it returns, its
@@ -253,28 +253,10 @@ func (a *Attachment) resume(gone []int) error {
 // ring buffer goes on under the same key. Nobody else sweeps: the meter is adopted, and
 // has no reader yet.
 func (a *Attachment) endPoint(point int) error {
-	sweep := bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_POINT), Point: uint32(point)}
-	for more := true; more; more = sweep.More != 0 {
-		next := bpf.Sweep{Mode: sweep.Mode, Point: sweep.Point, Skip: sweep.Skip}
-		if err := a.sweepOnce(&next, &sweep); err != nil {
-			return fmt.Errorf("close the flows of %s, which was gone: %w", a.ports[point].name, err)
-		}
-	}
-	return nil
-}
-
-// sweepOnce runs the sweep by test-run over as many entries as one run looks at.
-func (a *Attachment) sweepOnce(in, out *bpf.Sweep) error {
-	data, err := binary.Append(nil, binary.NativeEndian, in)
-	if err != nil {
-		return fmt.Errorf("ask for a sweep: %w", err)
-	}
-	run := ebpf.RunOptions{Data: data, DataOut: make([]byte, len(data))}
-	if _, err := a.instances[0].programs[bpf.WeirProgWeirSweep].Run(&run); err != nil {
-		return fmt.Errorf("sweep the flow table: %w", err)
-	}
-	if _, err := binary.Decode(run.DataOut, binary.NativeEndian, out); err != nil {
-		return fmt.Errorf("read what the sweep did: %w", err)
+	first := a.instances[0]
+	sweep := testrun.NewSweep(first.maps[bpf.WeirMapFlows], first.programs[bpf.WeirProgWeirSweep])
+	if _, err := sweep.Run(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_POINT), Point: uint32(point)}); err != nil {
+		return fmt.Errorf("close the flows of %s, which was gone: %w", a.ports[point].name, err)
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ type Attachment struct {
 	linkNames []PinnedLink // of links, in the same order
 	pin       *pin         // nil if it ends with the process
 	adopted   bool
+	within    bool       // opened to be read, in the network namespace of its interfaces
 	iterator  *link.Iter // the sweep's, nil where there is none
 	copied    bool       // the object that runs is the one for a process without CAP_PERFMON
 

@@ -19,11 +19,11 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
-	name := ""
-	if e.Program != "" {
-		name = fmt.Sprintf(" (%s)", e.Program)
+	name := e.Program
+	if name == "" {
+		name = fmt.Sprintf("bpftool prog show id %d names it", e.ProgramID)
 	}
-	return fmt.Sprintf("attach to %s: XDP program %d%s is there already and is left alone: detach it, or meter beside it with --hook tcx",
+	return fmt.Sprintf("attach to %s: XDP program %d (%s) is there already and is left alone: detach it, or meter beside it with --hook tcx",
 		e.Interface, e.ProgramID, name)
 }
 

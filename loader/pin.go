@@ -81,17 +81,19 @@ func checkPinPath(path string) (string, error) {
 	given := path
 	path, err := filepath.Abs(given)
 	if err != nil {
-		return "", fmt.Errorf("pin a meter at %s: %w", given, err)
+		return "", fmt.Errorf("a pinned meter at %s: %w", given, err)
 	}
 	var fs unix.Statfs_t
 	parent := filepath.Dir(path)
 	switch err := unix.Statfs(parent, &fs); {
 	case err != nil:
-		return "", fmt.Errorf("pin a meter at %s: %w: mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and choose a place in it", path, err)
+		return "", fmt.Errorf("a pinned meter at %s: %w: mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and choose a place in it", path, err)
+	case fs.Type != unix.BPF_FS_MAGIC && unix.Statfs(path, &fs) == nil && fs.Type == unix.BPF_FS_MAGIC:
+		return "", fmt.Errorf("a pinned meter at %s: it is a BPF file system, and a meter has a directory of its own in one: name that, as %s/weir", path, path)
 	case fs.Type != unix.BPF_FS_MAGIC:
-		return "", fmt.Errorf("pin a meter at %s: %s is not in a BPF file system: mount one there (mount -t bpf bpf /sys/fs/bpf) or choose a place in one", path, parent)
+		return "", fmt.Errorf("a pinned meter at %s: %s is not in a BPF file system: mount one there (mount -t bpf bpf /sys/fs/bpf) or choose a place in one", path, parent)
 	case strings.Contains(filepath.Base(path), "."):
-		return "", fmt.Errorf("pin a meter at %s: a BPF file system takes no name with a dot: choose another", path)
+		return "", fmt.Errorf("a pinned meter at %s: a BPF file system takes no name with a dot: choose another", path)
 	}
 	return path, nil
 }

@@ -336,6 +336,7 @@ func Open(path string, access Access) (*Attachment, error) {
 		err = a.openLinks()
 	}
 	if err == nil && access == AccessRead { // it is told, and not watched
+		a.within = a.pin.about.Namespace == namespace()
 		for i, seen := range a.pin.interfaces() {
 			a.ports[i].state, a.ports[i].now = seen.State, seen.Now
 		}

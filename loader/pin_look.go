@@ -106,6 +106,30 @@ func (p *port) find() {
 	}
 }
 
+// Look looks after the interfaces of a meter that was opened to be read, and returns
+// those that are out of sight since the last look: nobody attaches them again before the
+// meter is adopted. It takes no privilege, and opens nothing. In another network
+// namespace than the meter's nothing can be seen.
+func (a *Attachment) Look() (lost []Interface) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.within {
+		return nil
+	}
+	for i := range a.ports {
+		p := &a.ports[i]
+		before := p.state
+		if before == InterfaceGone {
+			continue // for certain
+		}
+		p.state = InterfaceObserved // it may be back from another network namespace
+		if p.find(); before == InterfaceObserved && p.state == InterfaceUnseen {
+			lost = append(lost, a.describePort(i))
+		}
+	}
+	return lost
+}
+
 // Close closes the maps.
 func (l *Look) Close() error {
 	var errs []error

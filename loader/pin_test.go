@@ -465,8 +465,8 @@ func TestH1APinnedMeterChangesItsObjectWithItsPrivilege(t *testing.T) {
 	nothingLeft(t, o.Pin)
 }
 
-// Whoever may read a pinned meter sweeps it by the iterator, without a capability.
-func TestH6ReadersOfAPinnedMeterSweepByTheIterator(t *testing.T) {
+// Whoever may read a pinned meter sweeps it, without a capability.
+func TestH6ReadersOfAPinnedMeterSweepIt(t *testing.T) {
 	w := newWorld(t)
 	o := pinned(t)
 	_ = attach(t, o, nearName).Close()
@@ -478,15 +478,34 @@ func TestH6ReadersOfAPinnedMeterSweepByTheIterator(t *testing.T) {
 	bpftest.WithCapabilities(t, nil, func() {
 		if a, err = loader.Open(o.Pin, loader.AccessRead); err == nil {
 			h := a.Handles()
-			open = walkAll(t, &h).open
+			open, all = walkAll(t, &h).open, runAll(t, &h).open // what the host itself has said is among them
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	all = runAll(t, a.Handles().Sweep).open // what the host itself has said is among them
 	if err := a.Close(); err != nil || open < 5 || open != all {
 		t.Errorf("%d flows are open, want the 5 that were sent and the %d that are there (%v)", open, all, err)
 	}
 	end(t, attach(t, o, nearName), o)
+}
+
+func TestAPlaceThatIsNoneForAMeterIsSaidToBe(t *testing.T) {
+	place := bpftest.PinPlace(t)
+	root := filepath.Dir(place)
+	for path, want := range map[string]string{
+		root:                    "name that, as " + root + "/weir",
+		filepath.Dir(root):      "is not in a BPF file system",
+		place + ".1":            "takes no name with a dot",
+		place + "/below/nobody": "no such file or directory",
+		place:                   "none is there; weir attach --pin " + place,
+	} {
+		look, err := loader.LookAt(path)
+		if err == nil {
+			_ = look.Close()
+			t.Errorf("%s is a meter", path)
+			continue
+		}
+		oneLine(t, err, want)
+	}
 }

@@ -17,12 +17,12 @@ import (
 
 // A Check is one thing about this machine that weir depends on.
 type Check struct {
-	Name string
+	Name string `json:"name"`
 	// OK is false where weir cannot do something because of it.
-	OK     bool
-	Detail string
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
 	// Advice is what to do about it; a check that is OK may have some, too.
-	Advice string
+	Advice string `json:"advice,omitempty"`
 }
 
 // Probe looks at everything that metering on this machine depends on: the

@@ -63,6 +63,12 @@ type Consumer struct {
 
 // NewConsumer returns a Consumer of a running meter, whose programs were loaded
 // with the same Config. One at a time may read a ring buffer.
+//
+// It takes here what memory it needs for packets that find no place in the kernel's
+// table, however many come: 8 MiB for the core columns, 26 MiB with everything that a
+// Config can ask for, without pointers, and less of it if MaxFlows is below 16,384; with
+// Samples 8 MiB more for the flows that are sampled.
+// The ring buffer is mapped twice.
 func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 	o, err := newOptions(opts)
 	if err != nil {
@@ -76,8 +82,8 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		return nil, fmt.Errorf("read a running meter: its table has entries of %d octets, and the groups of columns that are asked for take %d: give the configuration that the meter was started with",
 			size, layout.Entry())
 	}
-	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{}, sampled: newSampledFlows(),
-		held: newHeldParts(layout.Entry()), pointEnds: make(chan pointEnd), over: make(chan struct{})}
+	c := &Consumer{handles: h, options: o, layout: layout, points: map[uint8]string{},
+		pointEnds: make(chan pointEnd), over: make(chan struct{})}
 	if c.layoutHash, err = bpf.LayoutHash(); err != nil {
 		return nil, fmt.Errorf("read a running meter: %w", err)
 	}
@@ -95,9 +101,14 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 		c.points[p.Index] = p.Name
 	}
 	c.sweeper = newSweeper(&h, o.config.IdleTimeout)
-	bounded := o.config
-	bounded.MaxFlows = min(bounded.MaxFlows, overflowMaxFlows)
-	c.overflow = newTable(&bounded, c.closeOverflow, func(uint64) {})
+	c.sweeper.sparse = h.Flows.MaxEntries() / placesPerEntry
+	c.overflow = c.newOverflow(o.config)
+	c.held = newHeldParts(heldMax, c.overflow, layout.Entry())
+	if o.config.Samples > 0 {
+		c.sampled = newSampledFlows(sampledMax)
+	} else {
+		c.sampled = newSampledFlows(0)
+	}
 	c.overflow.flowIDs = overflowFlowIDs + c.confirmed.present.Position
 	return c, nil
 }
@@ -107,10 +118,6 @@ func NewConsumer(h bpf.Handles, opts ...Option) (*Consumer, error) {
 // Consumer that follows another begins at the position in the ring: each of these
 // flows has taken more octets there than one.
 const overflowFlowIDs = 1 << 63
-
-// overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
-// is closed early: under a flood most of them have one packet anyhow.
-const overflowMaxFlows = 32768
 
 // Close releases the ring buffer's mapping, and the meter that OpenConsumer opened.
 // It must not be called during the iteration.
@@ -299,6 +306,15 @@ func (c *Consumer) read() (n int, err error) {
 	}
 	return n, nil
 }
+
+// Sweeps is how often the Consumer has begun to sweep the flow table. One that the ring
+// had no room for goes on when there is, and is the same.
+func (c *Consumer) Sweeps() uint64 { return c.sweeper.begun.Load() }
+
+// IteratorError is why the flow table's keys were used to sweep it, in twice the time, though
+// there is an iterator: nil unless that failed. It is for when the iteration has come to
+// its end.
+func (c *Consumer) IteratorError() error { return c.sweeper.noWalk }
 
 func (c *Consumer) sweep(mode bpf.WeirSweepMode) error {
 	return c.sweepFor(bpf.Sweep{Mode: uint32(mode)})

@@ -84,8 +84,7 @@ func (c *Consumer) closeOverflow(e *core) bool {
 	if c.stopped {
 		return false
 	}
-	c.overflow.rules.record(&c.part, e)
-	c.hold(&c.part)
+	c.hold(e)
 	return true
 }
 

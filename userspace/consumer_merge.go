@@ -16,9 +16,15 @@ import (
 // two are handed out as one.
 
 const (
+	// overflowMaxFlows bounds what is metered here. Beyond it the longest quiet flow
+	// is closed early: under a flood most of them have one packet anyhow.
+	overflowMaxFlows = 16384
+	// overflowDueMax bounds what has expired here and waits for others to expire at the
+	// same nanosecond.
+	overflowDueMax = 512
 	// heldMax bounds the parts that wait. Beyond it the oldest is handed out as it
 	// is: under a flood most of them have one packet and nothing follows.
-	heldMax = 32768
+	heldMax = 16384
 	// heldLooks bounds the looks into the kernel's table after one sweep: the ring
 	// buffer is not read meanwhile.
 	heldLooks = 1024
@@ -26,111 +32,100 @@ const (
 	heldAgain = uint64(time.Second)
 )
 
-// A heldPart is a record of packets metered in user space. Its times are the
-// programs'.
-type heldPart struct {
-	record bpf.Record
-	nextNs uint64 // when to look into the kernel's table again
+// newOverflow is a table of what finds no place in the kernel's. It takes all of its
+// memory now: a flood is no time to ask for more.
+func (c *Consumer) newOverflow(config Config) *table {
+	config.MaxFlows = min(config.MaxFlows, overflowMaxFlows)
+	t := newTable(&config, c.closeOverflow, func(uint64) {})
+	t.dueMax = overflowDueMax
+	t.reserve()
+	return t
+}
+
+// heldParts waits for kernel records, in the order of arrival. Its entries are parts
+// that were metered in user space; their times are the programs'.
+type heldParts struct {
+	store
+	max   int
+	looks []heldLook // by entry
+	// emptied counts how often the ring buffer was read to its end, from 1.
+	emptied uint64
+	value   []byte     // of an entry of the kernel's that was looked up
+	valueTo any        // the same: made one once, as each time it would allocate
+	found   bpf.Record // in it
+}
+
+// A heldLook is what is known from the kernel's table of a part that waits.
+type heldLook struct {
+	nextNs uint64 // when to look there again
 	// missed is when the kernel was found to hold nothing further, counted in
 	// times that the ring buffer was read to its end; 0 is never. What it had
 	// closed shortly before is in the ring.
 	missed uint64
-	taken  bool // by the kernel's record, or by the caller
 }
 
-// heldParts waits for kernel records, in the order of arrival.
-type heldParts struct {
-	queue []*heldPart
-	byKey map[bpf.Key]*heldPart
-	spare []*heldPart // of those that were taken
-	// emptied counts how often the ring buffer was read to its end, from 1.
-	emptied uint64
-	value   []byte     // of an entry that was looked up
-	found   bpf.Record // in it
-}
-
-func newHeldParts(entryOctets int) heldParts {
-	return heldParts{byKey: map[bpf.Key]*heldPart{}, emptied: 1, value: make([]byte, entryOctets)}
+// newHeldParts takes the memory of so many parts now. Tags are those of the table that
+// they come from.
+func newHeldParts(most int, from *table, entryOctets int) heldParts {
+	h := heldParts{store: newStore(from.layout, from.seed), max: most, emptied: 1, value: make([]byte, entryOctets)}
+	h.valueTo = h.value
+	h.reserve(most, 0)
+	h.looks = make([]heldLook, len(h.quiet.links))
+	clear(h.looks)
+	return h
 }
 
 // hold has a closed part wait, if anything can continue it. A part of the same key
 // that waits already is handed out: it did not lead up to this one, or they would
 // be one.
-func (c *Consumer) hold(r *bpf.Record) {
-	switch bpf.EndReason(r.EndReason) {
+func (c *Consumer) hold(part *core) {
+	switch bpf.EndReason(part.endReason) {
 	case bpf.WeirFlowEndReasonEND_OF_FLOW, bpf.WeirFlowEndReasonEND_ACTIVE:
-		c.readOverflow(r)
-		c.deliver(r)
+		c.handOutPart(part)
 		return
 	}
 	h := &c.held
-	if old := h.byKey[r.Key]; old != nil {
+	if old := h.find(part.tag, &part.key); old != 0 {
 		c.release(old)
 	}
-	if len(h.byKey) >= heldMax {
-		c.release(h.first())
+	if h.flows >= h.max {
+		c.release(h.quiet.first())
 	}
-	if len(h.queue) >= 2*heldMax {
-		h.compact()
-	}
-	h.add(r)
+	h.keep(part)
 }
 
-func (h *heldParts) add(r *bpf.Record) {
-	p := &heldPart{}
-	if n := len(h.spare); n > 0 {
-		p, h.spare = h.spare[n-1], h.spare[:n-1]
-	}
-	*p = heldPart{record: *r}
-	h.queue = append(h.queue, p)
-	h.byKey[r.Key] = p
+// keep copies a part for which there is room. Its tag is the store's.
+func (h *heldParts) keep(part *core) {
+	i := h.allocate()
+	h.layout.copy(h.entry(i), part)
+	h.add(i, part.tag, 0)
+	h.looks[i] = heldLook{}
 }
 
-// first is the part that has waited longest. There must be one.
-func (h *heldParts) first() *heldPart {
-	for i, p := range h.queue {
-		if !p.taken {
-			h.spare = append(h.spare, h.queue[:i]...)
-			h.queue = h.queue[i:]
-			break
-		}
-	}
-	return h.queue[0]
-}
-
-// compact drops the parts that were taken.
-func (h *heldParts) compact() {
-	waiting := h.queue[:0]
-	for _, p := range h.queue {
-		if p.taken {
-			h.spare = append(h.spare, p)
-		} else {
-			waiting = append(waiting, p)
-		}
-	}
-	clear(h.queue[len(waiting):])
-	h.queue = waiting
-}
-
-// take ends a part's waiting.
-func (h *heldParts) take(p *heldPart) {
-	p.taken = true
-	delete(h.byKey, p.record.Key)
+// take ends a part's waiting. It is there until the next one is kept.
+func (h *heldParts) take(i uint32) {
+	h.remove(i)
+	h.store.release(i)
 }
 
 // release hands out a part as a flow of its own, if somebody takes it.
-func (c *Consumer) release(p *heldPart) {
+func (c *Consumer) release(i uint32) {
 	if c.stopped {
 		return
 	}
-	c.held.take(p)
-	c.readOverflow(&p.record)
-	c.deliver(&p.record)
+	c.held.take(i)
+	c.handOutPart(c.held.entry(i))
 }
 
-// readOverflow counts a record of packets metered here as read.
-func (c *Consumer) readOverflow(r *bpf.Record) {
-	count := recordCount(r)
+// handOutPart hands out as a flow of its own what was metered here.
+func (c *Consumer) handOutPart(part *core) {
+	c.readOverflow(part.count())
+	c.held.layout.record(&c.part, part)
+	c.deliver(&c.part)
+}
+
+// readOverflow counts packets metered here as read.
+func (c *Consumer) readOverflow(count Count) {
 	c.overflowOpen.Packets -= count.Packets
 	c.overflowOpen.Octets -= count.Octets
 	c.counted.Read = c.counted.Read.Plus(count)
@@ -141,66 +136,74 @@ func (c *Consumer) readOverflow(r *bpf.Record) {
 func (c *Consumer) tendHeld() error {
 	h := &c.held
 	looks := 0
-	for _, p := range h.queue {
-		if p.taken || c.sweeper.last.NowNs < p.nextNs || p.missed >= h.emptied {
-			continue
+	for i := h.quiet.first(); i != 0 && looks < heldLooks; {
+		next := h.quiet.links[i].next
+		if l := h.looks[i]; c.sweeper.last.NowNs >= l.nextNs && l.missed < h.emptied {
+			looks++
+			if err := c.look(i); err != nil {
+				return err
+			}
 		}
-		if looks++; looks > heldLooks {
-			break
-		}
-		if err := c.look(p); err != nil {
-			return err
-		}
+		i = next
 	}
-	h.compact()
 	return nil
 }
 
 // look hands out a part if for the second time the kernel has nothing that
 // continues it, all that was in the ring buffer at the first having been read.
-func (c *Consumer) look(p *heldPart) error {
+func (c *Consumer) look(i uint32) error {
 	h := &c.held
-	err := c.handles.Flows.LookupWithFlags(&p.record.Key, h.value, ebpf.LookupLock)
+	e, l := h.entry(i), &h.looks[i]
+	err := c.handles.Flows.LookupWithFlags(&e.key, h.valueTo, ebpf.LookupLock)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("look up a flow in the kernel's table: %w", err)
 	}
 	switch {
-	case err == nil && c.layout.ReadEntry(&h.found, h.value) && c.overflow.rules.continues(&h.found, &p.record):
-		p.nextNs, p.missed = c.sweeper.last.NowNs+heldAgain, 0
-	case p.missed == 0:
-		p.missed = h.emptied
+	case err == nil && c.layout.ReadEntry(&h.found, h.value) && c.continued(&h.found, e):
+		l.nextNs, l.missed = c.sweeper.last.NowNs+heldAgain, 0
+	case l.missed == 0:
+		l.missed = h.emptied
 	default:
-		c.release(p)
+		c.release(i)
 	}
 	return nil
+}
+
+// continued tells whether a record of the kernel's and a part that was metered here are
+// of one flow. The part is then in c.part.
+func (c *Consumer) continued(r *bpf.Record, part *core) bool {
+	c.held.layout.record(&c.part, part)
+	return c.overflow.rules.continues(r, &c.part)
 }
 
 // merged adds to the kernel's record what of its flow was metered here. It hands
 // out nothing.
 func (c *Consumer) merged(r *bpf.Record) *bpf.Record {
-	if p := c.held.byKey[r.Key]; p != nil && c.overflow.rules.continues(r, &p.record) {
-		c.held.take(p)
-		r = c.mergeWith(r, &p.record)
+	if c.held.flows == 0 && c.overflow.flows == 0 {
+		return r
 	}
-	if i := c.overflow.lookup(&r.Key); i != 0 {
-		c.overflow.rules.record(&c.part, c.overflow.entry(i))
-		if c.overflow.rules.continues(r, &c.part) {
-			r = c.mergeWith(r, &c.part)
-			c.overflow.take(i)
-		}
+	tag := c.overflow.tag(&r.Key)
+	if i := c.held.find(tag, &r.Key); i != 0 && c.continued(r, c.held.entry(i)) {
+		c.held.take(i)
+		r = c.mergeWith(r)
+	}
+	if i := c.overflow.find(tag, &r.Key); i != 0 && c.continued(r, c.overflow.entry(i)) {
+		c.overflow.take(i)
+		r = c.mergeWith(r)
 	}
 	return r
 }
 
-func (c *Consumer) mergeWith(r, part *bpf.Record) *bpf.Record {
-	c.readOverflow(part)
-	c.joined = c.overflow.rules.merge(r, part)
+// mergeWith merges what is in c.part.
+func (c *Consumer) mergeWith(r *bpf.Record) *bpf.Record {
+	c.readOverflow(recordCount(&c.part))
+	c.joined = c.overflow.rules.merge(r, &c.part)
 	return &c.joined
 }
 
 // releaseAll hands out every part, at the end.
 func (c *Consumer) releaseAll() {
-	for len(c.held.byKey) > 0 && !c.stopped {
-		c.release(c.held.first())
+	for i := c.held.quiet.first(); i != 0 && !c.stopped; i = c.held.quiet.first() {
+		c.release(i)
 	}
 }

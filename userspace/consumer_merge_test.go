@@ -79,11 +79,16 @@ func (s *mergeStage) expire() error {
 	return nil
 }
 
+// lookNow has the next sweep look for what every part waits for.
+func (s *mergeStage) lookNow() {
+	for i := range s.held.looks {
+		s.held.looks[i].nextNs = 0
+	}
+}
+
 func (s *mergeStage) sweeps() error {
 	for range 6 {
-		for _, p := range s.held.queue {
-			p.nextNs = 0 // every sweep looks
-		}
+		s.lookNow()
 		if err := errors.Join(s.sweep(bpf.WeirSweepModeSWEEP_IDLE), s.empty()); err != nil {
 			return err
 		}
@@ -112,9 +117,7 @@ func TestAFlowThatFindsAPlaceLaterIsOneFlow(t *testing.T) {
 		}, []string{"0×1 kernel's:true", "1×5 kernel's:true"}},
 		{"closed in the kernel by the sweep that looks", func(s *mergeStage) []func() error {
 			closeThere := func() error {
-				for _, p := range s.held.queue {
-					p.nextNs = 0
-				}
+				s.lookNow()
 				return s.sweep(bpf.WeirSweepModeSWEEP_FORCED)
 			}
 			return []func() error{s.makeRoom, s.show(1), s.show(1), s.expire, s.sweeps, closeThere, closeThere, s.empty}
@@ -159,6 +162,17 @@ func TestPartsThatWaitStayInTheLedger(t *testing.T) {
 	}
 }
 
+// part is a part of one packet.
+func (s *mergeStage) part(n uint32) *core {
+	i := s.overflow.allocate()
+	defer s.overflow.release(i)
+	e := s.overflow.entry(i)
+	*e = core{key: bpf.Key{TunnelKey: n}, flowID: overflowFlowIDs}
+	e.tag = s.overflow.tag(&e.key)
+	e.dir[0].packets = 1
+	return e
+}
+
 func TestAPartWithoutRoomToWaitIsHandedOut(t *testing.T) {
 	s := newMergeStage(t)
 	s.k.invented = true
@@ -167,12 +181,10 @@ func TestAPartWithoutRoomToWaitIsHandedOut(t *testing.T) {
 	s.yield = func(*Flow, error) bool { handedOut++; return true }
 	s.overflowOpen.Packets = heldMax + 2
 	for n := range heldMax + 2 {
-		r := bpf.Record{Key: bpf.Key{TunnelKey: uint32(n)}, FlowId: overflowFlowIDs}
-		r.Dir[0].Packets = 1
-		s.hold(&r)
+		s.hold(s.part(uint32(n)))
 	}
-	if handedOut != 2 || len(s.held.byKey) != heldMax || s.overflowOpen.Packets != heldMax {
-		t.Errorf("%d handed out, %d wait with %d packets", handedOut, len(s.held.byKey), s.overflowOpen.Packets)
+	if handedOut != 2 || s.held.flows != heldMax || s.overflowOpen.Packets != heldMax {
+		t.Errorf("%d handed out, %d wait with %d packets", handedOut, s.held.flows, s.overflowOpen.Packets)
 	}
 }
 
@@ -182,14 +194,13 @@ func TestPartsThatWereTakenMakeRoom(t *testing.T) {
 	s.do(s.empty)
 	s.k.invented = true
 	s.yield = func(*Flow, error) bool { return true }
-	r := bpf.Record{FlowId: overflowFlowIDs}
-	r.Dir[0].Packets = 1
+	slabs := len(s.held.slabs)
 	s.overflowOpen.Packets = 5 * heldMax
 	for range 5 * heldMax {
-		s.hold(&r)
+		s.hold(s.part(1))
 	}
-	if len(s.held.queue) > 2*heldMax || len(s.held.spare) > 2*heldMax {
-		t.Errorf("%d queued, %d spare", len(s.held.queue), len(s.held.spare))
+	if s.held.flows != 1 || len(s.held.slabs) != slabs {
+		t.Errorf("%d wait, in %d slabs: want 1 in %d", s.held.flows, len(s.held.slabs), slabs)
 	}
 	s.releaseAll()
 	s.overflowOpen.Packets = 0

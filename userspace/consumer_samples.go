@@ -8,11 +8,13 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/testrun"
 )
 
 const (
-	// sampledMax bounds the flows whose samples can be stopped.
-	sampledMax = 1 << 18
+	// sampledMax bounds the flows whose samples can be stopped: those of nDPI's, as many
+	// as it has under inspection by default. Of others all samples come.
+	sampledMax = 1 << 16
 	// doneBatch is how many flows the program takes in one run (DPI_DONE_BATCH).
 	doneBatch = 32
 )
@@ -24,6 +26,8 @@ type sampledFlows struct {
 
 	mu    *sync.Mutex
 	asked *[]flowPart
+	done  []flowPart // of the iterating goroutine, to be filled again
+	batch []bpf.DPIDone
 }
 
 type flowPart struct {
@@ -31,8 +35,10 @@ type flowPart struct {
 	part   uint32
 }
 
-func newSampledFlows() sampledFlows {
-	return sampledFlows{keys: map[uint64]bpf.DPIDone{}, mu: &sync.Mutex{}, asked: &[]flowPart{}}
+// newSampledFlows has room for so many flows, from the start: a flood is no time to ask for it.
+func newSampledFlows(room int) sampledFlows {
+	return sampledFlows{keys: make(map[uint64]bpf.DPIDone, room), mu: &sync.Mutex{}, asked: &[]flowPart{},
+		batch: make([]bpf.DPIDone, 0, doneBatch)}
 }
 
 // add keeps the key of a record that a sample is of. A record may be read before
@@ -70,16 +76,16 @@ func (c *Consumer) StopSamples(flowID uint64, part uint32) {
 func (s *sampledFlows) stop(program *ebpf.Program) error {
 	s.mu.Lock()
 	asked := *s.asked
-	*s.asked = nil
+	*s.asked, s.done = s.done[:0], asked
 	s.mu.Unlock()
-	batch := make([]bpf.DPIDone, 0, doneBatch)
+	batch := s.batch[:0]
 	for i, a := range asked {
 		if d, known := s.keys[a.flowID]; known && d.Part == a.part {
 			batch = append(batch, d)
 		}
 		if len(batch) == doneBatch || len(batch) > 0 && i == len(asked)-1 {
 			data := unsafe.Slice((*byte)(unsafe.Pointer(&batch[0])), uintptr(len(batch))*unsafe.Sizeof(batch[0]))
-			if err := testRun(program, data, nil); err != nil {
+			if err := testrun.Run(program, data, nil); err != nil {
 				return fmt.Errorf("stop samples of %d flows: %w", len(batch), err)
 			}
 			batch = batch[:0]

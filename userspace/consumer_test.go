@@ -428,12 +428,14 @@ func TestSweepsComeAsOftenAsThereIsNeed(t *testing.T) {
 		took     time.Duration
 		want     time.Duration
 	}{
-		"a second at most":            {idle: 120 * time.Second, want: time.Second},
-		"a quarter of the idle time":  {idle: 400 * time.Millisecond, want: 100 * time.Millisecond},
-		"10 ms at least":              {idle: 0, want: 10 * time.Millisecond},
-		"soon under pressure":         {idle: time.Minute, mode: bpf.WeirSweepModeSWEEP_PRESSURE, want: 10 * time.Millisecond},
-		"soon when the ring was full": {idle: time.Minute, deferred: 1, want: 10 * time.Millisecond},
-		"not more than half the time": {idle: 0, took: 80 * time.Millisecond, want: 160 * time.Millisecond},
+		"a second at most":           {idle: 120 * time.Second, want: time.Second},
+		"a quarter of the idle time": {idle: 400 * time.Millisecond, want: 100 * time.Millisecond},
+		"10 ms at least":             {idle: 0, want: 10 * time.Millisecond},
+		"when flows may be over that came behind it, under pressure": {idle: time.Minute, mode: bpf.WeirSweepModeSWEEP_PRESSURE, took: 30 * time.Millisecond, want: 155 * time.Millisecond},
+		"not more than half the time, under pressure either":         {idle: time.Minute, mode: bpf.WeirSweepModeSWEEP_PRESSURE, took: 200 * time.Millisecond, want: 400 * time.Millisecond},
+		"soon when the ring was full under pressure":                 {idle: time.Minute, mode: bpf.WeirSweepModeSWEEP_PRESSURE, deferred: 1, want: 10 * time.Millisecond},
+		"soon when the ring was full":                                {idle: time.Minute, deferred: 1, want: 10 * time.Millisecond},
+		"not more than half the time":                                {idle: 0, took: 80 * time.Millisecond, want: 160 * time.Millisecond},
 	} {
 		s := newSweeper(&bpf.Handles{}, test.idle)
 		s.last.Deferred = test.deferred

@@ -28,8 +28,9 @@ func newWalk(h *bpf.Handles) (w walk) {
 	return w
 }
 
-// errNoWalk: this process is not let to walk, by whatever confines it.
-var errNoWalk = errors.New("the iterator does not open")
+// errNoWalk: the table does not let itself be walked through, by whatever confines this
+// process, or for want of memory. The table's keys do as well.
+var errNoWalk = errors.New("sweep the flow table by the iterator")
 
 // run walks to the end, or until the ring is full.
 func (w *walk) run(in bpf.Sweep) (bpf.Sweep, error) {
@@ -38,7 +39,7 @@ func (w *walk) run(in bpf.Sweep) (bpf.Sweep, error) {
 	}
 	for w.now.Sweep.More != 0 && w.now.Sweep.Deferred == 0 {
 		if err := w.read(); err != nil {
-			return in, fmt.Errorf("read the iterator: %w", err)
+			return in, err
 		}
 	}
 	if w.now.Sweep.Deferred == 0 {
@@ -64,7 +65,7 @@ func (w *walk) begin(in bpf.Sweep) error {
 	}
 	pieces, err := w.open()
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoWalk, err)
+		return fmt.Errorf("%w: open it: %w", errNoWalk, err)
 	}
 	w.pieces = pieces
 	return nil
@@ -77,28 +78,28 @@ func (w *walk) read() (err error) {
 		_, err = w.pieces.Read(piece[:])
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, unix.EAGAIN) {
-		return err
+		return fmt.Errorf("%w: read it: %w", errNoWalk, err)
 	}
 	ended := errors.Is(err, io.EOF)
 	if err := w.ask(); err != nil {
 		return err
 	}
 	if ended && w.now.Sweep.More != 0 {
-		return errors.New("it has ended, and the program did not come to the table's end: another process sweeps the same table")
+		return errors.New("read the sweep's iterator: it has ended, and the program did not come to the table's end: another process sweeps the same table")
 	}
 	return nil
 }
 
 func (w *walk) tell() error {
 	if err := w.state.Update(uint32(0), bytesOf(&w.now), ebpf.UpdateAny); err != nil {
-		return fmt.Errorf("tell the program what to do: %w", err)
+		return fmt.Errorf("%w: tell the program what to do: %w", errNoWalk, err)
 	}
 	return nil
 }
 
 func (w *walk) ask() error {
 	if err := w.state.Lookup(uint32(0), bytesOf(&w.now)); err != nil {
-		return fmt.Errorf("ask the program what it did: %w", err)
+		return fmt.Errorf("%w: ask the program what it did: %w", errNoWalk, err)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func rulesOf(c Config) *rules {
 }
 
 func kept(u *rules, packets []bpf.Packet, flowID uint64) (r bpf.Record) {
-	e := u.entry(u.newSlab(), 0)
+	e := u.coreAt(u.newSlab(), 0)
 	u.open(e, &packets[0], flowID)
 	for i := range packets {
 		u.update(e, &packets[i])

@@ -61,7 +61,8 @@ func fuzzedConsumer(content []byte, start, produced uint64) *Consumer {
 	binary.NativeEndian.PutUint64(r.producer, start+produced)
 	config := DefaultConfig()
 	config.MaxFlows = 16
-	c := &Consumer{ring: r, options: options{config: config, samples: func(*Sample) {}}, points: map[uint8]string{}, sampled: newSampledFlows(), held: newHeldParts(0), layout: config.groups().Layout()}
+	c := &Consumer{ring: r, options: options{config: config, samples: func(*Sample) {}}, points: map[uint8]string{}, sampled: newSampledFlows(0), layout: config.groups().Layout()}
 	c.overflow = newTable(&config, c.closeOverflow, func(uint64) {})
+	c.held = newHeldParts(config.MaxFlows, c.overflow, 0)
 	return c
 }

@@ -8,30 +8,16 @@ import (
 	"github.com/weirflow/weir/bpf"
 )
 
-// slot is one place of the hash index. Its home is the tag's low bits, so the
-// index grows without a look at the entries.
-type slot struct {
-	tag   uint32
-	entry uint32 // 0 is none
-}
-
 // dueRecord is a closed record waiting for those that expire at the same time.
 type dueRecord struct {
 	atNs  uint64 // when it expired
 	entry uint32
 }
 
-const (
-	// minSlots is the size of an empty index, a power of two.
-	minSlots = 1024
-	// dueMax bounds what waits. Only where more than this expire at the same
-	// nanosecond are ties not in the order of their start.
-	dueMax = 4096
-)
+// dueMax bounds what waits in a Meter's table.
+const dueMax = 4096
 
-// table holds the open flows of a meter: entries in slabs, an index of open
-// addressing over them, and lists of them in the order in which they are to be
-// closed.
+// table holds the open flows of a meter, in the order in which they are to be closed.
 // Its memory is that of the most flows ever open at a time, at most maxFlows.
 //
 // The clock is the running maximum of packet times. A record is closed when it
@@ -40,18 +26,16 @@ const (
 // in any other. With times in order this is the record's own last time. The same
 // goes for TCP connections that have ended.
 type table struct {
+	store    // quiet is by the last packet
 	rules    rules
 	maxFlows int
-	seed     maphash.Seed // secret: no file can aim at one slot
-	slots    []slot
-	slabs    []slab
-	quiet    order  // all, by their last packet
-	ended    order  // of TCP connections past their end, by when that was
-	free     uint32 // a chain through quiet's next
-	flows    int
+	ended    order // of TCP connections past their end, by when that was
 	flowIDs  uint64
 	clock    uint64
 	due      []dueRecord
+	// dueMax bounds what waits. Only where more than this expire at the same
+	// nanosecond are ties not in the order of their start.
+	dueMax int
 	// deliver hands out a closed record, which is valid during the call. It says
 	// false if it could not: then the record is handed out again.
 	deliver func(*core) bool
@@ -60,16 +44,24 @@ type table struct {
 }
 
 func newTable(c *Config, deliver func(*core) bool, forget func(flowID uint64)) *table {
+	rules := newRules(c)
 	return &table{
-		rules:    newRules(c),
+		store:    newStore(rules.layout, maphash.MakeSeed()),
+		rules:    rules,
 		maxFlows: c.MaxFlows,
-		seed:     maphash.MakeSeed(),
-		slots:    make([]slot, minSlots),
-		quiet:    order{make([]link, 1)},
 		ended:    order{make([]link, 1)},
 		due:      make([]dueRecord, 0, dueMax),
+		dueMax:   dueMax,
 		deliver:  deliver,
 		forget:   forget,
+	}
+}
+
+// reserve takes now what memory the table can come to take.
+func (t *table) reserve() {
+	t.store.reserve(t.maxFlows, t.dueMax)
+	if t.rules.graceNs > 0 {
+		t.ended.reserve(len(t.quiet.links))
 	}
 }
 
@@ -115,17 +107,10 @@ func (t *table) account(p *bpf.Packet, name uint16) (i uint32, regression bool) 
 	regression = t.rules.update(e, p)
 	t.quiet.touch(i, t.clock)
 	if !ended && t.rules.ended(e.tcpEnd) {
+		t.ended.grow(len(t.quiet.links))
 		t.ended.add(i, t.clock)
 	}
 	return i, regression
-}
-
-// lookup is the entry of an open flow, 0 if it has none.
-func (t *table) lookup(key *bpf.Key) uint32 {
-	if t.flows == 0 {
-		return 0
-	}
-	return t.find(t.tag(key), key)
 }
 
 // take gives up an open flow without handing it out.
@@ -144,10 +129,8 @@ func (t *table) open(tag uint32, p *bpf.Packet, name uint16) uint32 {
 	e := t.entry(i)
 	t.flowIDs++
 	t.rules.open(e, p, t.flowIDs)
-	e.name, e.tag = name, tag
-	t.flows++
-	t.quiet.add(i, t.clock)
-	t.insert(tag, i)
+	e.name = name
+	t.add(i, tag, t.clock)
 	return i
 }
 
@@ -180,18 +163,16 @@ func (t *table) close(i uint32, reason bpf.EndReason, atNs uint64) {
 
 func (t *table) remove(i uint32) {
 	c := t.entry(i)
-	t.delete(c.tag, i)
-	t.quiet.remove(i)
+	t.store.remove(i)
 	if t.rules.ended(c.tcpEnd) {
 		t.ended.remove(i)
 	}
-	t.flows--
 	t.forget(c.flowID)
 }
 
 // wait puts a closed record behind those that expire earlier.
 func (t *table) wait(i uint32, reason bpf.EndReason, atNs uint64) {
-	if n := len(t.due); n >= dueMax || n > 0 && t.due[n-1].atNs != atNs {
+	if n := len(t.due); n >= t.dueMax || n > 0 && t.due[n-1].atNs != atNs {
 		t.handOut()
 	}
 	t.entry(i).endReason = uint8(reason)

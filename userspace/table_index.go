@@ -10,6 +10,16 @@ import (
 // The index: open addressing with linear probing, at most half full; deletion
 // moves later slots back, so there are no tombstones to clean up.
 
+// slot is one place of the hash index. Its home is the tag's low bits, so the
+// index grows without a look at the entries.
+type slot struct {
+	tag   uint32
+	entry uint32 // 0 is none
+}
+
+// minSlots is the size of an empty index, a power of two.
+const minSlots = 1024
+
 func keyBytes(k *bpf.Key) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(k)), unsafe.Sizeof(*k))
 }
@@ -20,36 +30,37 @@ func keyEqual(a, b *bpf.Key) bool {
 	return *(*words)(unsafe.Pointer(a)) == *(*words)(unsafe.Pointer(b))
 }
 
-// tag is the key's hash, in this table only.
-func (t *table) tag(k *bpf.Key) uint32 { return uint32(maphash.Bytes(t.seed, keyBytes(k))) }
+// tag is the key's hash, in this store only.
+func (s *store) tag(k *bpf.Key) uint32 { return uint32(maphash.Bytes(s.seed, keyBytes(k))) }
 
 // find is the entry of a key, 0 if it has none.
-func (t *table) find(tag uint32, key *bpf.Key) uint32 {
-	mask := uint32(len(t.slots) - 1)
+func (s *store) find(tag uint32, key *bpf.Key) uint32 {
+	mask := uint32(len(s.slots) - 1)
 	for i := tag & mask; ; i = (i + 1) & mask {
-		s := &t.slots[i]
-		if s.entry == 0 || s.tag == tag && keyEqual(&t.entry(s.entry).key, key) {
-			return s.entry
+		at := &s.slots[i]
+		if at.entry == 0 || at.tag == tag && keyEqual(&s.entry(at.entry).key, key) {
+			return at.entry
 		}
 	}
 }
 
-// insert is for a flow that is counted already, and not in the index.
-func (t *table) insert(tag, entry uint32) {
-	if 2*t.flows > len(t.slots) {
-		t.grow()
+// insert is for an entry that is counted already, and not in the index.
+func (s *store) insert(tag, entry uint32) {
+	if 2*s.flows > len(s.slots) {
+		s.index(2 * len(s.slots))
 	}
-	place(t.slots, slot{tag, entry})
+	place(s.slots, slot{tag, entry})
 }
 
-func (t *table) grow() {
-	slots := make([]slot, 2*len(t.slots))
-	for _, s := range t.slots {
-		if s.entry != 0 {
-			place(slots, s)
+// index makes an index with so many slots, a power of two, of the one there is.
+func (s *store) index(slots int) {
+	larger := make([]slot, slots)
+	for _, at := range s.slots {
+		if at.entry != 0 {
+			place(larger, at)
 		}
 	}
-	t.slots = slots
+	s.slots = larger
 }
 
 func place(slots []slot, s slot) {
@@ -63,18 +74,18 @@ func place(slots []slot, s slot) {
 
 // delete takes an entry out, and moves each slot behind it into the gap if the
 // gap is on its way from its home.
-func (t *table) delete(tag, entry uint32) {
-	mask := uint32(len(t.slots) - 1)
+func (s *store) delete(tag, entry uint32) {
+	mask := uint32(len(s.slots) - 1)
 	gap := tag & mask
-	for t.slots[gap].entry != entry {
+	for s.slots[gap].entry != entry {
 		gap = (gap + 1) & mask
 	}
-	for i := (gap + 1) & mask; t.slots[i].entry != 0; i = (i + 1) & mask {
-		home := t.slots[i].tag & mask
+	for i := (gap + 1) & mask; s.slots[i].entry != 0; i = (i + 1) & mask {
+		home := s.slots[i].tag & mask
 		if (i-home)&mask >= (i-gap)&mask {
-			t.slots[gap] = t.slots[i]
+			s.slots[gap] = s.slots[i]
 			gap = i
 		}
 	}
-	t.slots[gap] = slot{}
+	s.slots[gap] = slot{}
 }

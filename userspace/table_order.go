@@ -1,7 +1,5 @@
 package userspace
 
-// The orders in which entries are to be closed, and the memory of entries.
-
 // An order is a list of entries, the one whose turn it is first. Links are kept
 // apart from the entries because moving one to the end touches three of them.
 type order struct {
@@ -43,6 +41,9 @@ func (o *order) touch(i uint32, clock uint64) {
 // grow makes room for entries more. It doubles: what is not used yet of fresh memory
 // is not there yet either, while every move leaves garbage behind.
 func (o *order) grow(entries int) {
+	if entries <= len(o.links) {
+		return
+	}
 	if entries > cap(o.links) {
 		links := make([]link, len(o.links), 2*entries)
 		copy(links, o.links)
@@ -51,32 +52,10 @@ func (o *order) grow(entries int) {
 	o.links = o.links[:entries]
 }
 
-// allocate takes an entry from the free ones, after making more if there are
-// none.
-func (t *table) allocate() uint32 {
-	if t.free == 0 {
-		t.addSlab()
-	}
-	i := t.free
-	t.free = t.quiet.links[i].next
-	return i
-}
-
-// addSlab leaves entry 0 unused: it stands for "none" in the index and for the
-// two ends of the lists.
-func (t *table) addSlab() {
-	first, end := len(t.slabs)*slabEntries, (len(t.slabs)+1)*slabEntries
-	t.slabs = append(t.slabs, t.rules.newSlab())
-	t.quiet.grow(end)
-	if t.rules.graceNs > 0 {
-		t.ended.grow(end)
-	}
-	for i := end - 1; i >= max(first, 1); i-- {
-		t.release(uint32(i))
-	}
-}
-
-func (t *table) release(i uint32) {
-	t.quiet.links[i].next = t.free
-	t.free = i
+// reserve makes room for so many entries in all, no more, and has the kernel give it.
+func (o *order) reserve(entries int) {
+	links := make([]link, len(o.links), entries)
+	copy(links, o.links)
+	clear(links[len(links):entries])
+	o.links = links
 }

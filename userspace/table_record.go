@@ -122,12 +122,7 @@ type slab []uint64
 
 func (l *layout) newSlab() slab { return make(slab, slabEntries*l.words) }
 
-func (l *layout) entry(s slab, n uint32) *core { return (*core)(unsafe.Pointer(&s[n*l.words])) }
-
-// entry is an entry's core, behind which its other parts are.
-func (t *table) entry(i uint32) *core {
-	return t.rules.entry(t.slabs[i/slabEntries], i%slabEntries)
-}
+func (l *layout) coreAt(s slab, n uint32) *core { return (*core)(unsafe.Pointer(&s[n*l.words])) }
 
 // copy copies an entry with all its parts.
 func (l *layout) copy(to, from *core) {

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/bpf/testrun"
 )
 
 // Options are the knobs of the object; the zero value is one flow table of
@@ -44,14 +45,16 @@ type Options struct {
 	MaxFlows         uint32 // 0: 65,536
 	RingOctets       uint32 // 0: 64 MiB
 	Copied           bool   // the object for a process without CAP_PERFMON
+	NoPrealloc       bool   // the table takes memory as flows open
 	// Set sets variables of the object, after all else.
 	Set map[string]any
 }
 
 // Meter is a loaded instance of the object, in no interface's path.
 type Meter struct {
-	coll *ebpf.Collection
-	ring *ringbuf.Reader
+	coll  *ebpf.Collection
+	ring  *ringbuf.Reader
+	sweep *testrun.Sweep
 	// statistics tells whether records count regressions.
 	statistics bool
 	tb         testing.TB // nil: not of a test
@@ -92,7 +95,8 @@ func Load(o Options) (*Meter, error) {
 		coll.Close()
 		return nil, fmt.Errorf("read the ring buffer: %w", err)
 	}
-	return &Meter{coll: coll, ring: ring, statistics: o.Statistics, Events: Events{Layout: o.Groups().Layout()}}, nil
+	sweep := testrun.NewSweep(coll.Maps[bpf.WeirMapFlows], coll.Programs[bpf.WeirProgWeirSweep])
+	return &Meter{coll: coll, ring: ring, sweep: sweep, statistics: o.Statistics, Events: Events{Layout: o.Groups().Layout()}}, nil
 }
 
 // collection loads it with the capabilities that it is made for.
@@ -135,6 +139,9 @@ func (o Options) Spec() (*ebpf.CollectionSpec, error) {
 		}
 	}
 	spec.Maps[bpf.WeirMapFlows].MaxEntries = orDefault(o.MaxFlows, 65536)
+	if o.NoPrealloc {
+		spec.Maps[bpf.WeirMapFlows].Flags |= unix.BPF_F_NO_PREALLOC
+	}
 	spec.Maps[bpf.WeirMapEvents].MaxEntries = orDefault(o.RingOctets, 64<<20)
 	// No test runs them here, and each takes the verifier as long as all the rest.
 	delete(spec.Programs, bpf.WeirProgWeirTcxIn)
@@ -223,15 +230,33 @@ func (m *Meter) Frame(data []byte, timeNs uint64, length uint32) (uint32, error)
 	return verdict, nil
 }
 
-// Sweep runs the sweep program once.
+// Sweep sweeps by the table's keys, to its end or until the ring is full.
 func (m *Meter) Sweep(s bpf.Sweep) (bpf.Sweep, error) {
-	size := int(unsafe.Sizeof(s))
-	in := unsafe.Slice((*byte)(unsafe.Pointer(&s)), size)
-	run := ebpf.RunOptions{Data: in, DataOut: make([]byte, size), Repeat: 1}
-	if _, err := m.coll.Programs["weir_sweep"].Run(&run); err != nil {
-		return s, fmt.Errorf("run weir_sweep: %w", err)
+	return m.SweepInBatches(s, SweepBatchMax, nil)
+}
+
+// SweepBatchMax is how many keys a batch takes otherwise.
+const SweepBatchMax = len(bpf.SweepPacket{}.Keys)
+
+// SweepInBatches does so in batches of so many keys, and calls between, unless it is nil,
+// after each. No bucket of the table may hold more.
+func (m *Meter) SweepInBatches(s bpf.Sweep, keys int, between func()) (bpf.Sweep, error) {
+	m.sweep.SetBatch(keys)
+	if err := m.sweep.Begin(s); err != nil {
+		return s, fmt.Errorf("sweep the flow table: %w", err)
 	}
-	return *(*bpf.Sweep)(unsafe.Pointer(&run.DataOut[0])), nil
+	for {
+		s, err := m.sweep.Piece()
+		if err != nil {
+			return s, fmt.Errorf("sweep the flow table: %w", err)
+		}
+		if between != nil {
+			between()
+		}
+		if s.More == 0 || s.Deferred != 0 {
+			return s, nil
+		}
+	}
 }
 
 // Done tells the meter that flows need no more samples.

@@ -33,8 +33,8 @@ func (m *Meter) clock(s *bpf.Sweep) error {
 	if s.NowNs != 0 {
 		return nil
 	}
-	told, err := m.Sweep(bpf.Sweep{Mode: uint32(bpf.WeirSweepModeSWEEP_CLOCK)})
-	s.NowNs = told.NowNs
+	now, err := m.sweep.Clock()
+	s.NowNs = now
 	return err
 }
 

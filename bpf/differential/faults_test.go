@@ -49,8 +49,7 @@ func faultySequence(t *testing.T, r *rand.Rand, script *native.Script) {
 	reset(t, script, o)
 	for name, value := range map[string]any{
 		"cfg_metadata_clock": uint8(r.IntN(2)), "cfg_point": uint8(r.IntN(256)), "cfg_filter": uint8(r.IntN(2)),
-		"cfg_tcp_grace_ns":  uint64(r.IntN(2) * 1e6),
-		"cfg_sweep_entries": uint32(8 + r.IntN(2)*64),
+		"cfg_tcp_grace_ns": uint64(r.IntN(2) * 1e6),
 	} {
 		if err := script.Knob(name, value); err != nil {
 			t.Fatal(err)
@@ -80,7 +79,7 @@ func faultyStep(r *rand.Rand, script *native.Script, s differential.Step, clock 
 		if r.IntN(2) == 0 {
 			sweep = script.Walk
 		}
-		sweep(bpf.Sweep{NowNs: clock * uint64(r.IntN(2)), PressureNs: uint64(r.IntN(1e9)), Mode: uint32(r.IntN(3)), Skip: uint32(r.IntN(2) * r.IntN(8))})
+		sweep(bpf.Sweep{NowNs: clock * uint64(r.IntN(2)), PressureNs: uint64(r.IntN(1e9)), Mode: uint32(r.IntN(3))})
 		return
 	}
 	script.Frame(native.Frame{

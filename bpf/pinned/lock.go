@@ -30,6 +30,9 @@ func (e *InUseError) Error() string {
 // in whatever way. The lock stays with the directory when it is renamed.
 func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open the pinned meter: %w: none is there; weir attach --pin %s INTERFACE makes one", err, path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the pinned meter: %w", err)
 	}

@@ -113,7 +113,7 @@ func valueFlags(c *cli.Command) map[string]bool {
 	return names
 }
 
-var oneDash = regexp.MustCompile(`(for flag |not defined: )-(\w{2})`)
+var oneDash = regexp.MustCompile(`(for flag |for |not defined: )-(\w{2})`)
 
 // twoDashes spells flags in the parser's messages as they are written here.
 func twoDashes(err error) error { return errors.New(oneDash.ReplaceAllString(err.Error(), "$1--$2")) }

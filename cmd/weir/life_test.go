@@ -158,7 +158,7 @@ func TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned(t *testing.T) {
 	if code, _, said := p.end(t); code != exitComplete || !strings.Contains(said, "no interface is left; once one has returned, weir attach --pin "+pin) {
 		t.Errorf("exit code %d: %s", code, said)
 	}
-	if got := w.statusOf(t, pin); got["gone"] != "far" || got["written"] != "30 packets, 4260 octets" {
+	if got := w.statusOf(t, pin); got["gone"] != "far" || got["delivered"] != "30 packets, 4260 octets" {
 		t.Errorf("status says %q", got)
 	}
 	if code, _, said := w.runIn(t, append([]string{"attach", "far"}, args...)...); code != exitFailed || !strings.Contains(said, "no such interface") {
@@ -270,5 +270,25 @@ func TestAppendGoesOnWithAFile(t *testing.T) {
 	}
 	if rows := table(t, read(t, out)); len(rows) != 15 {
 		t.Errorf("%d flows of three runs of 5", len(rows))
+	}
+}
+
+// Who reads a pinned meter is told of an interface that goes meanwhile, with the sandbox
+// and without; it reads on.
+func TestConsumeTellsOfAnInterfaceThatGoes(t *testing.T) {
+	for name, more := range map[string][]string{"sandbox": nil, "no sandbox": {"--no-sandbox"}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(t)
+			pin, out := bpftest.PinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
+			w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
+			p := w.start(t, append([]string{os.Args[0], "consume", "--pin", pin, "-o", out}, more...)...)
+			ip(t, "-n", w.tx, "link", "del", "near")
+			time.Sleep(4 * lookInterval) // it is looked more than once
+			p.interrupt(t)
+			code, _, said := p.end(t)
+			if told := strings.Count(said, "far is gone, or in another network namespace: weir consume attaches nothing"); code != exitComplete || told != 1 {
+				t.Errorf("exit code %d: %s", code, said)
+			}
+		})
 	}
 }

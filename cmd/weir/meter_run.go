@@ -198,6 +198,7 @@ func (r *meterRun) attend(done <-chan struct{}, drain func()) error {
 		}
 		r.service.stopping()
 		r.outputs.patient()
+		r.outputs.hurry()
 		drain()
 	}
 }
@@ -232,7 +233,7 @@ func (r *meterRun) conclude() error {
 	}
 	// Where nothing could be read there was no run.
 	if r.settings.level > quiet && (verdict == nil || l.Observed.Packets > 0) {
-		if err := r.summary.Print(r.env.stderr, &l); err != nil {
+		if err := ignoreGone(r.summary.Print(r.env.stderr, &l)); err != nil {
 			return err
 		}
 	}

@@ -86,6 +86,16 @@ func (o *outputs) patient() {
 	}
 }
 
+// hurry has outputs that wait by themselves for who reads them do so for --drain only,
+// from now on.
+func (o *outputs) hurry() {
+	for _, out := range o.all {
+		if d, ok := out.sink.(sink.Draining); ok {
+			d.Drain()
+		}
+	}
+}
+
 // report has outputs that tell of the ledger ask for it.
 func (o *outputs) report(ledger func() userspace.Ledger) {
 	for _, out := range o.all {

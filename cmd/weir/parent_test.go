@@ -113,7 +113,8 @@ func TestH3ParentOpensNothingWhenAnInterfaceReturns(t *testing.T) {
 	w.until(t, control, "returned", inState("observed"))
 	p.interrupt(t)
 	code, _, said := p.end(t)
-	if code != exitComplete || !strings.Contains(said, "far has returned and is not metered") || !strings.Contains(said, "is there already and is left alone") {
+	if code != exitComplete || !strings.Contains(said, "far has returned and is not metered") || !strings.Contains(said, "bpftool prog show id") ||
+		!strings.Contains(said, "is there already and is left alone") {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 	names := opensNothing(t, traced(), callsMax)

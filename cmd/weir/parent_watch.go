@@ -37,8 +37,11 @@ func (p *parent) handover() *handover {
 
 // watch looks after the interfaces until stop is called, and tells the consumer.
 func (p *parent) watch() (stop func()) {
-	if p.watched == nil {
+	switch {
+	case p.watched == nil && p.ends:
 		return func() {}
+	case p.watched == nil:
+		return lookOn(p.say, p.attachment)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

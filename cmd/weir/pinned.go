@@ -116,7 +116,9 @@ func (r *meterRun) follow(ctx context.Context, a attached) error {
 	if a.Adopted() {
 		r.say.note("adopted the meter at %s, attached %s", r.settings.pin, a.Pinned().Attached.Format("2006-01-02 15:04:05"))
 	}
-	r.tellGone(a)
+	if r.watch == nil {
+		tellGone(r.say, r.settings.pin, a.Interfaces())
+	}
 	r.pinned = &pinnedRun{}
 	r.finish = func(l *userspace.Ledger) error {
 		if r.watch.isOver() {
@@ -132,16 +134,34 @@ func (r *meterRun) follow(ctx context.Context, a attached) error {
 }
 
 // tellGone says of which interfaces no packets come, where nobody watches for their return.
-func (r *meterRun) tellGone(a attached) {
-	if r.watch != nil {
-		return
-	}
-	for _, i := range a.Interfaces() {
+func tellGone(say speaker, pin string, all []loader.Interface) {
+	for _, i := range all {
 		if i.State == loader.InterfaceGone || i.State == loader.InterfaceUnseen {
-			r.say.always("%s is %s: weir consume attaches nothing; once it has returned, weir attach --pin %s meters it again",
-				i.Now, i.State, r.settings.pin)
+			say.always("%s is %s: weir consume attaches nothing; once it has returned, weir attach --pin %s meters it again", i.Now, i.State, pin)
 		}
 	}
+}
+
+// lookInterval is how often weir consume looks after interfaces.
+const lookInterval = time.Second
+
+// lookOn tells of interfaces that are gone from now on, until stop is called.
+func lookOn(say speaker, a *loader.Attachment) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(lookInterval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+				tellGone(say, a.PinPath(), a.Look())
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
 }
 
 func consumeCommand(env *environment) *cli.Command {
@@ -182,6 +202,9 @@ func openPinned(c *cli.Context, env *environment, s *settings, access loader.Acc
 		return keepFor(env, s, a, access == loader.AccessOwner)
 	}
 	warnWithoutSandbox(s, speaker{env.stderr, s.level})
+	if access == loader.AccessRead {
+		defer lookOn(speaker{env.stderr, s.level}, a)()
+	}
 	return readPinned(c, env, s, a, do)
 }
 

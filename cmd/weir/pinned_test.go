@@ -380,7 +380,7 @@ func TestB5SecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
 	s.send(10, 5)
 	time.Sleep(time.Second)
 	status := w.statusOf(t, pin)
-	if !strings.HasSuffix(status["read"], " pid "+strconv.Itoa(p.Process.Pid)) || status["written"] != "50 packets, 7100 octets" {
+	if !strings.HasSuffix(status["read"], " pid "+strconv.Itoa(p.Process.Pid)) || status["delivered"] != "50 packets, 7100 octets" {
 		t.Errorf("status says %q", status)
 	}
 	p.kill()

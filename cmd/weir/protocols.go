@@ -22,13 +22,16 @@ func protocolsCommand(env *environment) *cli.Command {
 		Description: "Lists the protocols of the linked libndpi, and those of --ndpi-protos, with category and breed.\n" +
 			"Categories and risks are listed with the numbers by which --ndpi-categories and masks over risks name them.",
 		Flags: append([]cli.Flag{
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "`FORMAT`: text or json"},
+			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"},
 			&cli.BoolFlag{Name: "categories", Usage: "list categories instead"},
 			&cli.BoolFlag{Name: "risks", Usage: "list risks instead"},
 		}, fileFlags(files)...),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return &usageError{c.Command.Name, errors.New("no arguments are taken")}
+			}
+			if c.Bool("categories") && c.Bool("risks") {
+				return &usageError{c.Command.Name, errors.New("--categories and --risks are two lists: name one, or --format json for all")}
 			}
 			known, err := dpi.Known(*files)
 			if err != nil {

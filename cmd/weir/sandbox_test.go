@@ -417,7 +417,7 @@ func TestTheConsumerIsWhoeverMayWriteTheOutputs(t *testing.T) {
 		{name: "the one who is asked for", mode: 0o777, args: []string{"--user", "4343"}, uid: 4343},
 		{name: "root is asked for", mode: 0o777, args: []string{"--user", "root"}, uid: 0},
 		{name: "one who may not is asked for", mode: 0o755, args: []string{"--user", "4343"}, code: exitFailed, said: "permission denied"},
-		{name: "one who is not known is asked for", mode: 0o777, args: []string{"--user", "no-such-user"}, code: exitFailed, said: "no-such-user"},
+		{name: "one who is not known is asked for", mode: 0o777, args: []string{"--user", "no-such-user"}, code: exitUsage, said: "no-such-user"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := publicDir(t)

@@ -22,7 +22,7 @@ func schemaCommand(env *environment) *cli.Command {
 		Usage:     "list every column: type, unit, formula",
 		UsageText: "weir schema [OPTIONS]",
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "`FORMAT`: text or json"},
+			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"},
 			&cli.GenericFlag{Name: "splt", Value: splt, Usage: "as if the first `N` packets were asked for"},
 		},
 		Action: func(c *cli.Context) error {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/loader/sandbox"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
 	"github.com/weirflow/weir/userspace/sink"
@@ -194,6 +195,11 @@ func (s *settings) readOutput(c *cli.Context, env *environment) error {
 	}
 	if err := errors.Join(checkOutputs(s.outputs), s.tls.check(s.outputs)); err != nil {
 		return &usageError{c.Command.Name, err}
+	}
+	if s.user != "" && env.handed == nil {
+		if _, err := sandbox.LookUpUser(s.user); err != nil {
+			return &usageError{c.Command.Name, err}
+		}
 	}
 	return needStdout(env.stdout, s.outputs)
 }

@@ -44,7 +44,7 @@ type ledgerStatus struct {
 	Open             userspace.Count            `json:"open"`
 	Lost             userspace.Count            `json:"lost"`
 	LostWithConsumer userspace.Count            `json:"lost_with_consumer"`
-	Delivered        userspace.Count            `json:"delivered"` // to outputs, which may have it queued
+	Delivered        userspace.Count            `json:"delivered"` // to outputs, which may have it queued; of a pinned meter: confirmed
 	NotSent          userspace.Count            `json:"not_sent"`  // by processes before the one that reads it
 	Flows            uint64                     `json:"flows"`
 }
@@ -68,7 +68,7 @@ func statusCommand(env *environment) *cli.Command {
 		UsageText: "weir status [--format json] --pin DIR | --control PATH",
 		Flags: []cli.Flag{pinFlag(s, "look at the meter in `DIR`"),
 			controlFlag(&control, "ask the meter that listens at `PATH`"),
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "`FORMAT`: text or json"}},
+			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"}},
 		Action: func(c *cli.Context) error {
 			report, err := findStatus(c, s, control)
 			if err != nil {
@@ -164,13 +164,17 @@ func (s *statusReport) text() string {
 		name string
 		userspace.Count
 	}{
-		{"observed", l.Observed}, {"metered", l.Metered}, {"ignored", ignored}, {s.delivered(), l.Delivered}, {"not sent", l.NotSent},
+		{"observed", l.Observed}, {"metered", l.Metered}, {"ignored", ignored}, {"delivered", l.Delivered}, {"not sent", l.NotSent},
 		{"open", l.Open}, {"lost", l.Lost.Plus(l.LostWithConsumer)},
 	} {
 		if c.name == "not sent" && c.Packets == 0 {
 			continue // by processes before this one, which is rare
 		}
-		row(c.name, "%d packets, %d octets", c.Packets, c.Octets)
+		also := ""
+		if c.name == "open" && c.Packets > 0 {
+			also = s.alsoOpen()
+		}
+		row(c.name, "%d packets, %d octets%s", c.Packets, c.Octets, also)
 	}
 	for _, o := range s.Outputs {
 		value := fmt.Sprintf("%s: %s, %d flows with %d packets not sent", o.Name, o.State, o.Flows, o.NotSent.Packets)
@@ -182,13 +186,13 @@ func (s *statusReport) text() string {
 	return b.String()
 }
 
-// delivered is what has become of flows that were delivered: where nobody tells of
-// outputs, they are those that are known to be written.
-func (s *statusReport) delivered() string {
+// alsoOpen tells of what is open besides open flows: a pinned meter that is looked at
+// from beside takes for delivered what its reader has confirmed.
+func (s *statusReport) alsoOpen() string {
 	if len(s.Outputs) > 0 {
-		return "delivered"
+		return ""
 	}
-	return "written"
+	return ", with what was read and is not confirmed yet"
 }
 
 // row is an interface's line.

@@ -4,11 +4,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // started runs weir as a shell does that was told a redirection.
@@ -74,5 +77,35 @@ func TestAMeterWithAFileNeedsNoStandardOutput(t *testing.T) {
 	said, err := c.CombinedOutput()
 	if err != nil || !bytes.HasPrefix(read(t, path), []byte("id,")) {
 		t.Errorf("%v: %s", err, said)
+	}
+}
+
+// Who reads both, as in 2>&1 | head, may leave before the summary.
+func TestAReaderThatLeavesBothStreamsIsNoFault(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	c := exec.Command(os.Args[0], "replay", "--dissections=0", http1)
+	c.Env, c.Stdout, c.Stderr = append(os.Environ(), asWeir+"=1"), w, w
+	if err := errors.Join(c.Run(), w.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A capture waits for the reader of a FIFO, but not when it is told to end: one signal is
+// all that timeout sends.
+func TestReplayIntoAFIFOThatNobodyReadsEndsByASignal(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("timeout", "--signal=TERM", "--kill-after=60", "1", os.Args[0], "replay", "--dissections=0", "--drain", "200ms", "-o", "csv:"+fifo, http1)
+	var said bytes.Buffer
+	c.Env, c.Stderr = append(os.Environ(), asWeir+"=1"), &said
+	_ = c.Run() // timeout says that it was needed
+	if c.ProcessState.ExitCode() != 124 || !strings.Contains(said.String(), "not sent: csv:"+fifo+" (no reader)") || !strings.Contains(said.String(), "66 packets, 100 %, were lost or not sent") {
+		t.Errorf("%v: %s", c.ProcessState, said.String())
 	}
 }

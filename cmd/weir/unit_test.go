@@ -62,6 +62,10 @@ func TestTheUnitFileIsWellFormed(t *testing.T) {
 	}
 }
 
+// escapes of a terminal are what systemd 255, of Ubuntu 24.04, sets before the names of
+// sets, terminal or not.
+var escapes = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+
 // systemCalls are those that a line of SystemCallFilter means, sets of them
 // resolved.
 func systemCalls(t *testing.T, words string) map[string]bool {
@@ -76,7 +80,7 @@ func systemCalls(t *testing.T, words string) map[string]bool {
 		if err != nil {
 			t.Fatalf("systemd-analyze syscall-filter %s: %v", word, err)
 		}
-		for _, line := range lines(string(out))[1:] {
+		for _, line := range lines(escapes.ReplaceAllString(string(out), ""))[1:] {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 				maps.Copy(calls, systemCalls(t, line))
 			}

@@ -42,6 +42,11 @@ func TestWrongCommandLinesAreOneLineAndExitCode2(t *testing.T) {
 		"no pin to detach":      {"detach --discard", "name the pinned meter with --pin"},
 		"user of no sandbox":    {"attach eth0 --no-sandbox --user nobody", "--user means nothing with --no-sandbox"},
 		"interface to detach":   {"detach --pin x eth0", "no arguments are taken"},
+		"no truth":              {"replay x --statistics=maybe", `invalid boolean value "maybe" for --statistics`},
+		"two lists":             {"protocols --risks --categories", "--categories and --risks are two lists"},
+		"no such user":          {"attach eth0 --user no-such-user", `find the user "no-such-user"`},
+		"an address alone":      {"replay x -o udp://collector:4739", `no format is called "udp": write it before the address, as in ipfix:udp://collector:4739`},
+		"lines to an address":   {"replay x -o tls://collector:4739", `as in ndjson:tls://collector:4739`},
 		"schema of something":   {"schema x", "no arguments are taken"},
 		"version of something":  {"version x", "no arguments are taken"},
 	} {

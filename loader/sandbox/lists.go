@@ -87,7 +87,7 @@ var fatalCalls = []string{
 // a program.
 var bpfCommands = []uint64{
 	unix.BPF_MAP_LOOKUP_ELEM, unix.BPF_MAP_UPDATE_ELEM, unix.BPF_MAP_GET_NEXT_KEY, unix.BPF_PROG_TEST_RUN, unix.BPF_OBJ_GET_INFO_BY_FD,
-	unix.BPF_ITER_CREATE, // for each sweep
+	unix.BPF_MAP_LOOKUP_BATCH, unix.BPF_ITER_CREATE, // for each sweep
 }
 
 // prctlOptions name memory and threads, and take away from the thread.

@@ -30,7 +30,7 @@ func LookUpUser(name string) (*User, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find the user %q: %w", name, err)
+		return nil, fmt.Errorf("find the user %q: %w: name one of this machine, or a number", name, err)
 	}
 	u := &User{Name: found.Username}
 	if u.UID, err = strconv.Atoi(found.Uid); err == nil {

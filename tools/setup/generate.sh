@@ -12,14 +12,9 @@ if [ "${1:-}" != --check ]; then
 	exit
 fi
 
-# Another release of the same compiler may well choose other instructions.
-pinned=19.1.7
+# Releases of one major compiler have all given the same objects so far: those of
+# Debian 12 and 13 (19.1.7) and of Ubuntu 24.04 (19.1.1).
 have=$(clang-19 -dumpversion)
-if [ "$have" != $pinned ]; then
-	echo "check-generate: not compared: the committed objects were compiled by clang $pinned, and clang $have is here" >&2
-	[ "${CI:-}" != true ] || exit 1
-	exit 0
-fi
 
 # The compilation runs in a copy: an interruption cannot leave half an object.
 copy=$(mktemp -d)
@@ -33,7 +28,7 @@ for package in "${packages[@]}"; do
 	for file in "$package"/*_bpfel.go "$package"/*_bpfel.o; do
 		compared=$((compared + 1))
 		if ! cmp "$file" "$copy/$file"; then
-			echo "check-generate: $file is not what its sources give: run make generate and commit the result" >&2
+			echo "check-generate: $file is not what its sources give to clang $have: run make generate and commit the result" >&2
 			status=1
 		fi
 	done

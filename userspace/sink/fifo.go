@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,7 +17,26 @@ var errNoReader = errors.New("nothing reads from it yet")
 type fifo struct {
 	path  string
 	waits bool // Write does, for a reader
+	drain time.Duration
+	until atomic.Int64 // when Write waits no longer, in Unix nanoseconds; 0: not known yet
 	file  *os.File
+}
+
+// A Draining is a sink that waits by itself for who reads it. Drain says that the input
+// is at an end, so that nobody is waited for longer than WithDrain says.
+type Draining interface{ Drain() }
+
+// Drain implements Draining, for a FIFO that nothing has opened for reading.
+func (s *stream) Drain() {
+	if f, is := s.owned.(*fifo); is {
+		f.until.CompareAndSwap(0, time.Now().Add(f.drain).UnixNano())
+	}
+}
+
+// givesUp tells whether nobody is waited for any more.
+func (f *fifo) givesUp() bool {
+	until := f.until.Load()
+	return !f.waits || until != 0 && time.Now().UnixNano() > until
 }
 
 func isFIFO(path string) bool {
@@ -25,8 +45,8 @@ func isFIFO(path string) bool {
 }
 
 // openFIFO finds out whether the FIFO may be written.
-func openFIFO(path string, waits bool) (*fifo, error) {
-	f := &fifo{path: path, waits: waits}
+func openFIFO(path string, l limits) (*fifo, error) {
+	f := &fifo{path: path, waits: !l.queueing, drain: l.drain}
 	if err := f.open(); err != nil && !errors.Is(err, errNoReader) {
 		return nil, err
 	}
@@ -48,7 +68,7 @@ func (f *fifo) Write(p []byte) (int, error) {
 		err := f.open()
 		switch {
 		case err == nil:
-		case !f.waits || !errors.Is(err, errNoReader):
+		case !errors.Is(err, errNoReader) || f.givesUp():
 			return 0, err
 		default:
 			time.Sleep(readerLook)

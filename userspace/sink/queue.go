@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -19,10 +20,12 @@ type batch struct {
 	refused userspace.Count
 }
 
-// batchOctets is how many octets a batch gathers, and one record more.
 const (
+	// batchOctets is how many octets a batch gathers, and one record more.
 	batchOctets = flushAt
-	spareMax    = 16
+	// spareMax bounds the batches that are kept to be filled again, some 4 MiB: as many
+	// as come together while the writer waits for a CPU. Those beyond are garbage.
+	spareMax = 64
 )
 
 // A queue holds records from when they are written until they are settled: until
@@ -58,9 +61,20 @@ func wake(c chan struct{}) {
 	}
 }
 
-// add takes a record unless there is no room. What is no flow may fill half of the
-// queue: labels give way to flows.
+// add takes a record unless there is no room. With each batch that is full, who takes
+// batches gets a turn before more is written: on a machine that has no other CPU to
+// spare for it, the queue would grow until the writer's time is up.
 func (q *queue) add(data []byte, flows uint64, count userspace.Count) bool {
+	added, full := q.append(data, flows, count)
+	if full {
+		runtime.Gosched()
+	}
+	return added
+}
+
+// append says whether there was room, and whether the record filled a batch. What is no
+// flow may fill half of the queue: labels give way to flows.
+func (q *queue) append(data []byte, flows uint64, count userspace.Count) (added, full bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	maxRecords, maxOctets := q.maxRecords, q.maxOctets
@@ -68,7 +82,7 @@ func (q *queue) add(data []byte, flows uint64, count userspace.Count) bool {
 		maxRecords, maxOctets = (maxRecords+1)/2, maxOctets/2
 	}
 	if q.records >= maxRecords || q.octets+len(data) > maxOctets {
-		return false
+		return false, false
 	}
 	if q.records == 0 {
 		q.moved = time.Now()
@@ -80,7 +94,7 @@ func (q *queue) add(data []byte, flows uint64, count userspace.Count) bool {
 	q.octets += len(data)
 	q.offered += flows
 	wake(q.put)
-	return true
+	return true, len(b.data) >= batchOctets
 }
 
 // open is the batch that grows.
@@ -88,11 +102,11 @@ func (q *queue) open() *batch {
 	if n := len(q.batches); n > 0 && !q.batches[n-1].closed && len(q.batches[n-1].data) < batchOctets {
 		return q.batches[n-1]
 	}
-	b := &batch{}
+	var b *batch
 	if n := len(q.spare); n > 0 {
 		b, q.spare = q.spare[n-1], q.spare[:n-1]
 	} else {
-		b.data = make([]byte, 0, batchOctets+batchOctets/8)
+		b = &batch{data: make([]byte, 0, batchOctets+batchOctets/8)}
 	}
 	*b = batch{data: b.data[:0], records: b.records[:0], offered: q.offered, refused: q.refused}
 	q.batches = append(q.batches, b)

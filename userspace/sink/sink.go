@@ -165,7 +165,7 @@ func open(spec string, columns []feature.Column, stdout io.Writer, mode int, opt
 		s.writer = panicless{stdout}
 	case isFIFO(path):
 		var f *fifo
-		if f, err = openFIFO(path, !limits.queueing); err == nil {
+		if f, err = openFIFO(path, limits); err == nil {
 			s.writer, s.owned = f, f
 		}
 	default:
@@ -220,7 +220,7 @@ func parse(spec string) (format, path string, err error) {
 	if format, path, found := strings.Cut(spec, ":"); found && isWord(format) {
 		switch {
 		case format != CSV && format != NDJSON && format != Table && format != IPFIX:
-			return "", "", &SpecError{spec, fmt.Sprintf("no format is called %q", format)}
+			return "", "", &SpecError{spec, fmt.Sprintf("no format is called %q%s", format, beforeAddress(spec))}
 		case path == "":
 			return "", "", &SpecError{spec, "no path"}
 		}
@@ -269,6 +269,19 @@ func splitEnding(spec string) (rest string, e ending, err error) {
 		}
 	}
 	return spec, e, nil
+}
+
+// beforeAddress says what is missing before an address that stands alone.
+func beforeAddress(spec string) string {
+	network, _, isAddress := strings.Cut(spec, "://")
+	format := NDJSON
+	switch {
+	case !isAddress:
+		return ""
+	case network == networkUDP:
+		format = IPFIX
+	}
+	return fmt.Sprintf(": write it before the address, as in %s:%s", format, spec)
 }
 
 // isWord tells a format's name from the beginning of a path that has a colon.

@@ -188,7 +188,7 @@ static __u32 *bucket_of(struct native_map *map, const void *key)
 void *map_key_at(struct native_map *map, __u32 slot)
 {
 	if (is_array(map))
-		violation("only hashes can be walked", "bpf_for_each_map_elem");
+		violation("only hashes can be walked", "map_key_at");
 	return map->used[slot] ? map->keys + (size_t)slot * map->key_size : NULL;
 }
 

@@ -179,27 +179,62 @@ static void command_frame(const struct command *c, const __u8 *octets)
 
 /* --- the other programs --- */
 
-static struct sweep run_sweep(struct sweep s)
+/* One run, on the keys that user space would hand over. */
+static struct sweep run_sweep(const struct sweep *s, const struct flow_key *keys, __u32 n)
 {
-	struct sweep *io = copy_of(&s, sizeof(s));
-	struct xdp_md ctx = { .data = (__u64)io, .data_end = (__u64)(io + 1) };
+	__u32 length = sizeof(*s) + n * sizeof(*keys);
+	struct sweep *packet = malloc(length), answer;
+	struct xdp_md ctx = { .data = (__u64)packet, .data_end = (__u64)packet + length,
+			      .frame = { .octets = (void *)packet, .length = length } };
 
-	sweeping++;
+	if (!packet)
+		violation("no memory for a sweep", "main.c");
+	*packet = *s;
+	if (n)
+		memcpy(packet + 1, keys, n * sizeof(*keys));
 	if (weir_sweep(&ctx) != XDP_PASS)
 		violation("a verdict other than XDP_PASS", "weir_sweep");
+	answer = *packet;
+	free(packet);
+	return answer;
+}
+
+/* Up to SWEEP_KEYS keys from a slot on, and the slot behind them. */
+static __u32 keys_from(__u32 *slot, struct flow_key *keys)
+{
+	struct native_map *map = NATIVE_MAP(&flows);
+	__u32 n = 0;
+
+	for (; *slot < map->max_entries && n < SWEEP_KEYS; ++*slot) {
+		const void *key = map_key_at(map, *slot);
+
+		if (key)
+			memcpy(&keys[n++], key, sizeof(*keys));
+	}
+	return n;
+}
+
+static struct sweep sweep_table(struct sweep s)
+{
+	static struct flow_key keys[SWEEP_KEYS];
+	__u32 slot = 0, n;
+
+	sweeping++;
+	do {
+		n = keys_from(&slot, keys);
+		s = run_sweep(&s, keys, n);
+	} while (n && !s.deferred);
 	sweeping--;
-	s = *io;
-	free(io);
 	return s;
 }
 
 #ifdef FRAME_COPIED
 
-static struct sweep walk_table(struct sweep s) { return run_sweep(s); }
+static struct sweep walk_table(struct sweep s) { return sweep_table(s); }
 
 #else
 
-/* Over slots, as bpf_for_each_map_elem. */
+/* Over slots, as the kernel over buckets. */
 static void walk_slots(struct native_map *map)
 {
 	struct bpf_iter_meta meta = { 0 };
@@ -222,8 +257,7 @@ static struct sweep walk_table(struct sweep s)
 	struct sweep_walk *w = map_value_at(NATIVE_MAP(&sweep_state), 0);
 
 	if (!s.now_ns)
-		s.now_ns = run_sweep((struct sweep){ .mode = SWEEP_CLOCK }).now_ns;
-	s.skip = 0;
+		s.now_ns = run_sweep(&(struct sweep){ 0 }, NULL, 0).now_ns;
 	*w = (struct sweep_walk){ .sweep = s };
 	sweeping++;
 	walk_slots(NATIVE_MAP(&flows));
@@ -240,7 +274,7 @@ static void command_sweep(const struct command *c, const __u8 *octets)
 	if (c->length != sizeof(s))
 		violation("a sweep of another size", "main.c");
 	memcpy(&s, octets, sizeof(s));
-	s = c->a ? walk_table(s) : run_sweep(s);
+	s = c->a ? walk_table(s) : sweep_table(s);
 	kernel_idle();
 	answer(ANSWER_SWEEP, &s, sizeof(s));
 }
@@ -248,7 +282,8 @@ static void command_sweep(const struct command *c, const __u8 *octets)
 static void command_done(const __u8 *octets, __u32 length)
 {
 	__u8 *data = copy_of(octets, length);
-	struct xdp_md ctx = { .data = (__u64)data, .data_end = (__u64)data + length };
+	struct xdp_md ctx = { .data = (__u64)data, .data_end = (__u64)data + length,
+			      .frame = { .octets = data, .length = length } };
 
 	weir_dpi_done(&ctx);
 	kernel_idle();
@@ -260,8 +295,8 @@ static void command_done(const __u8 *octets, __u32 length)
 static void other_sweeps(int times)
 {
 	while (!sweeping && times--)
-		run_sweep((struct sweep){ .now_ns = current.command.time_ns,
-					  .mode = SWEEP_FORCED });
+		sweep_table((struct sweep){ .now_ns = current.command.time_ns,
+					    .mode = SWEEP_FORCED });
 }
 
 void other_cpu_runs(void)

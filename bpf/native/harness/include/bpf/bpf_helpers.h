@@ -60,22 +60,4 @@
 		native_i;                                                     \
 	})
 
-/* Over slots, not over a list: the callback may delete what it is shown. */
-#define bpf_for_each_map_elem(map, callback, context, flags)                          \
-	({                                                                            \
-		struct native_map *native_m = NATIVE_MAP(map);                        \
-		long native_n = 0;                                                    \
-		helper_called("bpf_for_each_map_elem");                               \
-		for (__u32 native_i = 0; native_i < native_m->max_entries; native_i++) { \
-			void *native_key = map_key_at(native_m, native_i);            \
-			if (!native_key)                                              \
-				continue;                                             \
-			native_n++;                                                   \
-			if (callback(map, native_key, map_value_at(native_m, native_i), \
-				     context))                                        \
-				break;                                                \
-		}                                                                     \
-		native_n;                                                             \
-	})
-
 #endif

@@ -1,4 +1,6 @@
-package userspace
+// Package testrun asks for what BPF programs do that are in no interface's path, by
+// BPF_PROG_TEST_RUN: the sweep, which closes and deletes flows, foremost.
+package testrun
 
 import (
 	"errors"
@@ -26,10 +28,10 @@ type testRunAttr struct {
 // bpfProgTestRun is BPF_PROG_TEST_RUN.
 const bpfProgTestRun = 10
 
-// testRun runs a program once on a packet; out, which may be nil, receives the packet
+// Run runs a program once on a packet; out, which may be nil, receives the packet
 // after it. It takes the descriptor and no capability, whereas the library first
 // tries whether it may load a program of its own.
-func testRun(program *ebpf.Program, in, out []byte) error {
+func Run(program *ebpf.Program, in, out []byte) error {
 	attr := testRunAttr{program: uint32(program.FD()), inOctets: uint32(len(in)), outOctets: uint32(len(out)), repeat: 1}
 	defer runtime.KeepAlive(program)
 	var pinned runtime.Pinner
