@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirflow/weir/tools/flowgen"
 	"github.com/weirflow/weir/tools/procstatus"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // A8 in figures: 10 M flows within 3.2 GB of the kernel's memory, of which the ring
@@ -21,7 +22,7 @@ const (
 func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 	l := newLoad(t)
 	o := options()
-	flows := soak(300_000, 10_000_000)
+	flows := soak.Of(300_000, 10_000_000)
 	o.Config.MaxFlows, o.Config.IdleTimeout, o.RingOctets = flows, time.Hour, 16<<20
 	a := attach(t, o, nearName)
 	c := consumer(t, a, o)
@@ -37,7 +38,7 @@ func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 		t.Errorf("%d flows came out of the table of %d, which was full %d times", ledger.Flows, flows, ledger.TableFull)
 	}
 	// the ring does not grow with the table
-	if most := uint64(flows)*octetsAFlow + soak[uint64](32<<20, 0); kernel > most {
+	if most := uint64(flows)*octetsAFlow + soak.Of[uint64](32<<20, 0); kernel > most {
 		t.Errorf("%d flows take %d octets of the kernel's memory, want %d at most", flows, kernel, most)
 	}
 	if mib := residentMost(t); mib > consumerMiBMost {

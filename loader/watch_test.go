@@ -16,6 +16,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -152,7 +153,7 @@ func TestB7InterfaceThatReturnsIsObservedAgain(t *testing.T) {
 				}
 				attached = max(attached, time.Since(start))
 			}
-			if noticed > soak(soon, time.Second) || attached > soak(soon, 2*time.Second) {
+			if noticed > soak.Of(soon, time.Second) || attached > soak.Of(soon, 2*time.Second) {
 				t.Errorf("noticed only after %v, attached again only after %v", noticed, attached)
 			}
 			t.Logf("measured: %s: deleted %d times, noticed within %v, its flows written with end reason 4, attached again within %v",
@@ -258,7 +259,7 @@ func TestC6WatchingLeaksNothing(t *testing.T) {
 	watch()
 	time.Sleep(50 * time.Millisecond)
 	before, goroutines := descriptors(t), runtime.NumGoroutine()
-	cycles := soak(50, 1000)
+	cycles := soak.Of(50, 1000)
 	for range cycles {
 		watch()
 	}

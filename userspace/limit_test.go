@@ -8,6 +8,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/tools/procstatus"
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -15,7 +16,7 @@ import (
 // every packet is in a flow, and memory keeps within its bound.
 func TestA9FlowsBeyondTheLimitCloseTheOldest(t *testing.T) {
 	limit, most := 100_000, 200 // MiB
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		limit, most = 1_000_000, 600
 	}
 	flows, n, rss := 10*limit, 0, 0

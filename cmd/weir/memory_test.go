@@ -16,15 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/tools/procstatus"
+	"github.com/weirflow/weir/tools/soak"
 )
-
-// soak is a length for make test, and one for make soak.
-func soak[T any](short, full T) T {
-	if os.Getenv("WEIR_SOAK") != "" {
-		return full
-	}
-	return short
-}
 
 // writeFlows writes a capture of that many flows of one packet, 10 µs apart.
 func writeFlows(w io.Writer, flows int) error {
@@ -51,7 +44,7 @@ func writeFlows(w io.Writer, flows int) error {
 // out, each packet once, and memory keeps within its bound.
 func TestA9FlowsThroughAPipeTakeBoundedMemory(t *testing.T) {
 	flows, limit, open := 300_000, []string{"--max-flows", "100000"}, 100_000
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		flows, limit, open = 10_000_000, nil, 1<<20 // the default
 	}
 	for _, c := range []struct {
@@ -59,9 +52,9 @@ func TestA9FlowsThroughAPipeTakeBoundedMemory(t *testing.T) {
 		args []string
 		most int // MiB
 	}{
-		{"core columns", []string{"--dissections", "0"}, soak(80, 600)},
-		{"with statistics", []string{"--dissections", "0", "--statistics"}, soak(110, 600)},
-		{"with labels", nil, soak(150, 600)},
+		{"core columns", []string{"--dissections", "0"}, soak.Of(80, 600)},
+		{"with statistics", []string{"--dissections", "0", "--statistics"}, soak.Of(110, 600)},
+		{"with labels", nil, soak.Of(150, 600)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			said, used := replayFlows(t, flows, append(limit, c.args...)...)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // flood sends SYNs to one port from ever other addresses, for so long.
@@ -177,7 +178,7 @@ func (s *sender) floodWithin(p *process, baseKiB int) (told string, rate float64
 	s.t.Helper()
 	sent, began := s.sent.Load(), time.Now()
 	_, before := used(s.t, p.Process.Pid)
-	s.flood(soak(3*time.Second, time.Minute))
+	s.flood(soak.Of(3*time.Second, time.Minute))
 	took, flooded := time.Since(began), s.sent.Load()-sent
 	full, after := used(s.t, p.Process.Pid)
 	cpu := after - before
@@ -233,7 +234,7 @@ func TestG6DeadReaderUnderLoadCostsSinglePacketsOnly(t *testing.T) {
 // machine is to have nothing else to do.
 func (s *sender) holdToMark(rate float64) {
 	s.t.Helper()
-	if mark := soak(0.0, 1.0); rate < mark {
+	if mark := soak.Of(0.0, 1.0); rate < mark {
 		s.t.Errorf("%.2f M frames/s, want %.0f M: is the machine busy?", rate, mark)
 	}
 }
@@ -245,7 +246,7 @@ func (s *sender) loadWhile(stop func(), established int) (rounds int, rate float
 	s.t.Helper()
 	stop()
 	began, before := time.Now(), s.sent.Load()
-	for time.Since(began) < soak(time.Second, 10*time.Second) || s.sent.Load() < 300_000 {
+	for time.Since(began) < soak.Of(time.Second, 10*time.Second) || s.sent.Load() < 300_000 {
 		s.flood(100 * time.Millisecond)
 		s.send(established, 1)
 		rounds++

@@ -27,6 +27,7 @@ import (
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // A sender sends frames of UDP flows from the near end of a wire.
@@ -269,7 +270,7 @@ func rounds(t *testing.T, short, full int) int {
 	t.Helper()
 	text := os.Getenv("WEIR_KILLS")
 	if text == "" {
-		return soak(short, full)
+		return soak.Of(short, full)
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {

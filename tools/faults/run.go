@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/tools/testevents"
 )
 
@@ -57,7 +58,7 @@ func (r *results) run(rows []row, o options) error {
 	c := exec.Command("go", append(args, packages...)...)
 	c.Stderr = r.loud
 	if o.soak {
-		c.Env = append(os.Environ(), "WEIR_SOAK=1")
+		c.Env = append(os.Environ(), soak.Variable+"=1")
 	}
 	out, err := c.StdoutPipe()
 	if err != nil {
