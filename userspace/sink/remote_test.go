@@ -190,24 +190,6 @@ func offer(t *testing.T, s *remote, n uint64) refusals {
 	return refused
 }
 
-// arriveOnce offers flows, all of which have to arrive, once each, and returns how
-// many did.
-func arriveOnce(t *testing.T, s *remote, c *collector) int {
-	t.Helper()
-	const flows = 3000
-	refused := offer(t, s, flows)
-	got := arrivals(t, c.end())
-	for n := uint64(1); n <= flows; n++ {
-		if got[n] != 1 {
-			t.Fatalf("flow %d arrived %d times", n, got[n])
-		}
-	}
-	if len(refused) > 0 {
-		t.Errorf("not sent: %v", refused)
-	}
-	return len(got)
-}
-
 func sum(n uint64) uint64 { return n * (n + 1) / 2 }
 
 func TestG3FlowsArriveInOrderEachOnce(t *testing.T) {
