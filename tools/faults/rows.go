@@ -264,8 +264,10 @@ func security() []row {
 			"cmd/weir TestH7SilentConnectionsDoNotKeepOthersOut", "cmd/weir TestH7ConsumerWithoutPrivilegeAnswersTheGroup", "cmd/weir FuzzControlRequest"}},
 		{id: "H8", promise: "programs call only allowed helpers", tests: []string{
 			"bpf TestH8ProgramsCallOnlyAllowedHelpers", "bpf TestH8MapsHaveNoFlagsButThoseOnTheList"}},
-		{id: "H9", promise: "the unit file is audited at 2.0 or less", tests: []string{
-			"cmd/weir TestH9UnitFileIsAuditedAtTwoOrLess", "cmd/weir TestH9UnitsCommandRunsWithWhatTheUnitGrants"}},
+		{id: "H9", promise: "the unit file is audited at 2.0 or less, and holds under systemd", tests: []string{
+			"cmd/weir TestH9UnitFileIsAuditedAtTwoOrLess", "cmd/weir TestH9UnitsCommandRunsWithWhatTheUnitGrants",
+			"tools/systemd TestH9UnitMetersUnderSystemd", "tools/systemd TestH9UnitIsNotActiveBeforeItMeters",
+			"tools/systemd TestH9PinnedUnitIsRestartedWithoutLoss", "tools/systemd TestH9UnitIsChangedAsDocumented"}},
 		{id: "H10", promise: "no payload on disk", tests: []string{
 			"cmd/weir TestH10NoOutputHoldsPayload", "userspace TestH10SamplesAreCutToTheOctetsAskedFor",
 			"dpi TestH10SamplesLeaveNothingInTheOutbox", "dpi/worker TestH10SamplesLeaveNothingInTheSession"}},

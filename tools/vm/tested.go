@@ -73,6 +73,7 @@ var suites = []suite{
 	{dir: "examples/liveflows", why: "meters both directions, which takes TCX, and builds with go"},
 	{dir: "examples/pinnedflows", why: "meters both directions, which takes TCX, and builds with go"},
 	{dir: "tools/bench", why: "measures, which emulation falsifies"},
+	{dir: "tools/systemd", why: "boots systemd, and builds with go"},
 }
 
 // modules are those that the tests need where the kernel has them as such, and
