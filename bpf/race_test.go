@@ -1,7 +1,6 @@
 package bpf_test
 
 import (
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/bpftest"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // writers run the metering program on two CPUs; each packet is one of flows.
@@ -23,7 +23,7 @@ const (
 
 // roundsInRace makes 4 million packets of eight flows, and in full 10^8.
 func roundsInRace() int {
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		return 625
 	}
 	return 25

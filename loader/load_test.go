@@ -3,26 +3,15 @@ package loader_test
 import (
 	"context"
 	"encoding/binary"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/loader"
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/userspace"
 )
-
-// soaking tells whether tests that have a short form run in full: make soak.
-func soaking() bool { return os.Getenv("WEIR_SOAK") != "" }
-
-// soak chooses between the short form and the full one.
-func soak[T any](short, full T) T {
-	if soaking() {
-		return full
-	}
-	return short
-}
 
 // mark is what a load is to come to, in frames a second, in soak.
 const mark = 1e6
@@ -117,7 +106,7 @@ func million(n uint64, took time.Duration) float64 { return float64(n) / took.Se
 // and to read them.
 func holdToMark(t *testing.T, packets uint64, took time.Duration) {
 	t.Helper()
-	if rate := float64(packets) / took.Seconds(); soaking() && rate < mark {
+	if rate := float64(packets) / took.Seconds(); soak.Full() && rate < mark {
 		t.Errorf("%.2f M frames/s, want %.0f M: is the machine busy?", rate/1e6, mark/1e6)
 	}
 }
@@ -134,7 +123,7 @@ func TestA1LoadOfLiveFramesLeavesNothing(t *testing.T) {
 		template(flowgen.UDP4, 60), template(flowgen.TCP6, 74), template(flowgen.TCP4, 1514), template(flowgen.UDP6, 1514),
 	}
 	cpus := loadedCPUs()
-	rounds := soak(1_000_000, 100_000_000) / seeds / kinds / portion / cpus
+	rounds := soak.Of(1_000_000, 100_000_000) / seeds / kinds / portion / cpus
 	want := map[generated]sum{}
 	var took time.Duration
 	for seed := range uint64(seeds) {
@@ -187,11 +176,11 @@ type flood struct {
 const pressed = 6
 
 func TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact(t *testing.T) {
-	flood{"random tuples", template(flowgen.UDP4, 60), false, 262_144, soak(5*time.Second, time.Minute)}.run(t)
+	flood{"random tuples", template(flowgen.UDP4, 60), false, 262_144, soak.Of(5*time.Second, time.Minute)}.run(t)
 }
 
 func TestA6FloodOfSYNsLeavesEstablishedFlowsExact(t *testing.T) {
-	flood{"SYNs to one port", synOf(template(flowgen.TCP4, 60)), true, soak(65_536, 262_144), soak(2*time.Second, time.Minute)}.run(t)
+	flood{"SYNs to one port", synOf(template(flowgen.TCP4, 60)), true, soak.Of(65_536, 262_144), soak.Of(2*time.Second, time.Minute)}.run(t)
 }
 
 func (f flood) run(t *testing.T) {
@@ -274,7 +263,7 @@ func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 	const established = 1000
 	steady, many := l.generator(established, 1), l.generator(flowgen.MaxFlows, 2)
 	frame := template(flowgen.TCP6, 100)
-	rounds, stopped := uint64(1), soak(2*time.Second, 10*time.Second)
+	rounds, stopped := uint64(1), soak.Of(2*time.Second, 10*time.Second)
 	l.send(steady, frame, established)
 	began, flood := time.Now(), template(flowgen.UDP4, 60)
 	stop := l.floodFromOtherCPU(flood, flowgen.Options{Flows: flowgen.MaxFlows, Seed: 4})
@@ -291,7 +280,7 @@ func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 		l.send(steady, frame, established)
 		rounds++
 	})
-	if again.took > soak(20*time.Second, 2*time.Second) {
+	if again.took > soak.Of(20*time.Second, 2*time.Second) {
 		t.Errorf("it is steady again only %v after it goes on", again)
 	}
 	ledger := r.end(l.sent)
@@ -313,7 +302,7 @@ func TestA4StoppedConsumerCostsSinglePacketsOnly(t *testing.T) {
 func TestC1DrainOfManyFlows(t *testing.T) {
 	l := newLoad(t)
 	o := options()
-	flows := soak(100_000, 1_000_000)
+	flows := soak.Of(100_000, 1_000_000)
 	o.Config.MaxFlows, o.RingOctets = 1<<20, 16<<20
 	o.Config.IdleTimeout = time.Hour
 	r := read(t, consumer(t, attach(t, o, nearName), o), func(generated) bool { return false })

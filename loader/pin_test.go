@@ -21,24 +21,9 @@ import (
 	"github.com/weirflow/weir/userspace"
 )
 
-// pinPlace is where a meter can be pinned, in a BPF file system of the test's own.
-func pinPlace(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
-		t.Fatalf("mount a BPF file system: %v (this test needs CAP_SYS_ADMIN: run as root)", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return filepath.Join(dir, "meter")
-}
-
 func pinned(t *testing.T) loader.Options {
 	o := options()
-	o.Pin = pinPlace(t)
+	o.Pin = bpftest.PinPlace(t)
 	return o
 }
 
@@ -506,7 +491,7 @@ func TestH6ReadersOfAPinnedMeterSweepIt(t *testing.T) {
 }
 
 func TestAPlaceThatIsNoneForAMeterIsSaidToBe(t *testing.T) {
-	place := pinPlace(t)
+	place := bpftest.PinPlace(t)
 	root := filepath.Dir(place)
 	for path, want := range map[string]string{
 		root:                    "name that, as " + root + "/weir",

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // childVariable makes the test binary a meter that stays until it is killed.
@@ -170,7 +171,7 @@ func TestC6OpeningAndClosingLeaksNothing(t *testing.T) {
 	}
 	cycle()
 	before := descriptors(t)
-	cycles, goroutines := soak(10, 1000), runtime.NumGoroutine()
+	cycles, goroutines := soak.Of(10, 1000), runtime.NumGoroutine()
 	for range cycles {
 		cycle()
 	}

@@ -135,7 +135,7 @@ func TestAPinMayHaveAnyNameThatAFileMayHave(t *testing.T) {
 	newWorld(t)
 	for _, name := range []string{"meter[1]", "meter*", `meter\`, "me?er[", "two words"} {
 		o := options()
-		o.Pin = filepath.Join(filepath.Dir(pinPlace(t)), name)
+		o.Pin = filepath.Join(filepath.Dir(bpftest.PinPlace(t)), name)
 		_ = attach(t, o, nearName).Close()
 		stale := o.Pin + "-new-0badcafe"
 		other := filepath.Join(filepath.Dir(o.Pin), "meter1-new-0badcafe") // meter[1]… and meter*… match it

@@ -13,6 +13,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/testrun"
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // A table of many flows is swept in pieces that each hold their CPU for a moment only, by
@@ -20,7 +21,7 @@ import (
 func TestA8SweepOfManyFlowsHoldsNoCPUForLong(t *testing.T) {
 	l := newLoad(t)
 	o := options()
-	flows := soak(300_000, 10_000_000)
+	flows := soak.Of(300_000, 10_000_000)
 	o.Config.MaxFlows, o.Config.IdleTimeout, o.RingOctets = flows, time.Hour, 16<<20
 	a := attach(t, o, nearName)
 	r := consumer(t, a, o)

@@ -1,13 +1,13 @@
 package loader_test
 
 import (
-	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/procstatus"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // A8 in figures: 10 M flows within 3.2 GB of the kernel's memory, of which the ring
@@ -22,7 +22,7 @@ const (
 func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 	l := newLoad(t)
 	o := options()
-	flows := soak(300_000, 10_000_000)
+	flows := soak.Of(300_000, 10_000_000)
 	o.Config.MaxFlows, o.Config.IdleTimeout, o.RingOctets = flows, time.Hour, 16<<20
 	a := attach(t, o, nearName)
 	c := consumer(t, a, o)
@@ -38,7 +38,7 @@ func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 		t.Errorf("%d flows came out of the table of %d, which was full %d times", ledger.Flows, flows, ledger.TableFull)
 	}
 	// the ring does not grow with the table
-	if most := uint64(flows)*octetsAFlow + soak[uint64](32<<20, 0); kernel > most {
+	if most := uint64(flows)*octetsAFlow + soak.Of[uint64](32<<20, 0); kernel > most {
 		t.Errorf("%d flows take %d octets of the kernel's memory, want %d at most", flows, kernel, most)
 	}
 	if mib := residentMost(t); mib > consumerMiBMost {
@@ -51,14 +51,9 @@ func TestA8ManyFlowsTakeBoundedMemory(t *testing.T) {
 // residentMost is the most memory of this process since it was last forgotten, in MiB.
 func residentMost(t *testing.T) (mib int) {
 	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
+	self, err := procstatus.Of(os.Getpid())
+	if err != nil || self.Number("VmHWM") == 0 {
+		t.Fatalf("%v; of this process is told:\n%s", err, self)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	kib := 0
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib >> 10
+	return self.Number("VmHWM") >> 10
 }

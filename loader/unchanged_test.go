@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // Frames that arrive at an interface with weir attached come out of it
@@ -21,7 +22,7 @@ func TestA11FramesArriveUnchanged(t *testing.T) {
 	r := read(t, consumer(t, attach(t, o, nearName), o), func(generated) bool { return false })
 	socket := l.receiver()
 	const flows, portion = 1000, 5000
-	frames := soak(200_000, 1_000_000)
+	frames := soak.Of(200_000, 1_000_000)
 	g, s := l.generator(flows, 1), flowgen.NewSequence(flows, 1)
 	templates := [][]byte{
 		template(flowgen.TCP4, 60), template(flowgen.UDP6, 78), template(flowgen.UDP4, 129), template(flowgen.TCP6, 74), template(flowgen.TCP4, 1514),

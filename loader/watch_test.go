@@ -16,6 +16,7 @@ import (
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -89,7 +90,7 @@ func (m *watched) read(ctx context.Context) error {
 	return nil
 }
 
-// soon is far more than the second that FAULTS.md allows: the machine may be busy.
+// soon is far more than the second that a change may take to be told: the machine may be busy.
 const soon = 10 * time.Second
 
 func (m *watched) wantChange(kind loader.ChangeKind) loader.Change {
@@ -124,7 +125,7 @@ func TestB7InterfaceThatReturnsIsObservedAgain(t *testing.T) {
 		"XDP":    func(*loader.Options) {},
 		"both":   func(o *loader.Options) { o.Direction = loader.DirectionBoth },
 		"TCX":    func(o *loader.Options) { o.Hook = loader.HookTCX },
-		"pinned": func(o *loader.Options) { o.Pin = pinPlace(t) },
+		"pinned": func(o *loader.Options) { o.Pin = bpftest.PinPlace(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -152,7 +153,7 @@ func TestB7InterfaceThatReturnsIsObservedAgain(t *testing.T) {
 				}
 				attached = max(attached, time.Since(start))
 			}
-			if noticed > soak(soon, time.Second) || attached > soak(soon, 2*time.Second) {
+			if noticed > soak.Of(soon, time.Second) || attached > soak.Of(soon, 2*time.Second) {
 				t.Errorf("noticed only after %v, attached again only after %v", noticed, attached)
 			}
 			t.Logf("measured: %s: deleted %d times, noticed within %v, its flows written with end reason 4, attached again within %v",
@@ -258,7 +259,7 @@ func TestC6WatchingLeaksNothing(t *testing.T) {
 	watch()
 	time.Sleep(50 * time.Millisecond)
 	before, goroutines := descriptors(t), runtime.NumGoroutine()
-	cycles := soak(50, 1000)
+	cycles := soak.Of(50, 1000)
 	for range cycles {
 		watch()
 	}

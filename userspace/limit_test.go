@@ -2,13 +2,13 @@ package userspace_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/tools/procstatus"
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -16,7 +16,7 @@ import (
 // every packet is in a flow, and memory keeps within its bound.
 func TestA9FlowsBeyondTheLimitCloseTheOldest(t *testing.T) {
 	limit, most := 100_000, 200 // MiB
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		limit, most = 1_000_000, 600
 	}
 	flows, n, rss := 10*limit, 0, 0
@@ -61,14 +61,9 @@ func TestA9FlowsBeyondTheLimitCloseTheOldest(t *testing.T) {
 // resident is the memory of this process, in MiB.
 func resident(t *testing.T) int {
 	t.Helper()
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
+	self, err := procstatus.Of(os.Getpid())
+	if err != nil || self.Number("VmRSS") == 0 {
+		t.Fatalf("%v; of this process is told:\n%s", err, self)
 	}
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	kib := 0
-	if _, err := fmt.Sscan(rest, &kib); err != nil {
-		t.Fatal(err)
-	}
-	return kib >> 10
+	return self.Number("VmRSS") >> 10
 }

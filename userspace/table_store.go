@@ -3,8 +3,6 @@ package userspace
 import (
 	"hash/maphash"
 	"math/bits"
-
-	"github.com/weirflow/weir/bpf"
 )
 
 // A store has the memory of entries, an index over them by key, and a list of them in
@@ -67,14 +65,6 @@ func (s *store) addSlab() {
 func (s *store) release(i uint32) {
 	s.quiet.links[i].next = s.free
 	s.free = i
-}
-
-// lookup is the entry of a key, 0 if it has none.
-func (s *store) lookup(key *bpf.Key) uint32 {
-	if s.flows == 0 {
-		return 0
-	}
-	return s.find(s.tag(key), key)
 }
 
 // add puts an entry whose key is in no other into the index, and at the end of the list.

@@ -244,17 +244,14 @@ func TestConnectionsEnd(t *testing.T) {
 // A clock that ran on closes idle flows and ended connections in the order in
 // which their time came.
 func TestTheClockClosesWhatIsOverInOrder(t *testing.T) {
-	source := &script{}
-	for _, p := range []userspace.CapturedPacket{
+	source := &script{packets: []userspace.CapturedPacket{
 		udpAt(3600, 1, 9, 0),
 		udpAt(3602, 3, 9, 0),
 		segment{at: 500 * ms, from: "client", flags: "S"}.packet(t),
 		segment{at: 700 * ms, from: "server", flags: "RA"}.packet(t),
 		udpAt(3601, 2, 9, 0),
 		udpAt(3700, 4, 9, 0),
-	} {
-		source.packets = append(source.packets, p)
-	}
+	}}
 	slices.SortStableFunc(source.packets, func(a, b userspace.CapturedPacket) int { return cmp.Compare(a.TimeNs, b.TimeNs) })
 	m := meterOf(t, source, func(c *userspace.Config) { c.TCPEnd, c.IdleTimeout = true, 2*time.Second })
 	var got []string

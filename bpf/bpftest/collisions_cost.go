@@ -3,13 +3,13 @@ package bpftest
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/weirflow/weir/bpf"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // CostOfCollisions holds that n keys which collide under a hash that anybody can
@@ -22,7 +22,7 @@ import (
 func CostOfCollisions(t *testing.T, n int, cost func(keys []bpf.Key) time.Duration) string {
 	t.Helper()
 	rounds, most := 3, 3.0
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		rounds, most = 61, 1.25
 	}
 	sets := CollidingKeys(n)

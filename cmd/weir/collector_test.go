@@ -16,6 +16,8 @@ import (
 
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf/bpftest"
 )
 
 // listenIn listens in a namespace; at a path, in any.
@@ -162,10 +164,27 @@ func TestG3DeadCollectorCostsItsFlowsOnly(t *testing.T) {
 	}
 }
 
+// packetsOver are those in the flows that the first connection to l brings, which is
+// read from that time after it on; 0 without a connection.
+func packetsOver(t *testing.T, l net.Listener, after time.Duration) <-chan uint64 {
+	packets := make(chan uint64)
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			packets <- 0
+			return
+		}
+		defer conn.Close()
+		time.Sleep(after)
+		packets <- packetsIn(t, conn)
+	}()
+	return packets
+}
+
 // What a pinned meter's reader could not deliver comes again to the next.
 func TestG3FlowsThatDidNotArriveStayWithAPinnedMeter(t *testing.T) {
 	w := newWire(t)
-	s, pin, file := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, file := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	address := filepath.Join(t.TempDir(), "s")
 	p := w.attach(t, "--pin", pin, "-o", "ndjson:unix://"+address, "--dissections", "0", "--idle-timeout", "100ms", "--drain", "200ms")
 	s.send(100, 3)
@@ -176,16 +195,7 @@ func TestG3FlowsThatDidNotArriveStayWithAPinnedMeter(t *testing.T) {
 	}
 
 	l := listenIn(t, w.tx, "unix", address)
-	got := make(chan uint64)
-	go func() {
-		conn, err := l.Accept()
-		if err != nil {
-			got <- 0
-			return
-		}
-		defer conn.Close()
-		got <- packetsIn(t, conn)
-	}()
+	got := packetsOver(t, l, 0)
 	code, _, said := w.runIn(t, "consume", "--pin", pin, "-o", "ndjson:unix://"+address, "--duration", "1s")
 	if n := <-got; code != exitComplete || n != 300 {
 		t.Errorf("exit code %d, %d packets of 300: %s", code, n, said)
@@ -203,17 +213,7 @@ func TestAFileIsSentAsFastAsTheCollectorReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	got := make(chan uint64)
-	go func() {
-		conn, err := l.Accept()
-		if err != nil {
-			got <- 0
-			return
-		}
-		defer conn.Close()
-		time.Sleep(300 * time.Millisecond)
-		got <- packetsIn(t, conn)
-	}()
+	got := packetsOver(t, l, 300*time.Millisecond)
 	code, f := weir(t, "replay", "--queue-flows", "1", "--dissections", "0", "-o", "ndjson:unix://"+address, http1)
 	if n := <-got; code != exitComplete || n != 66 {
 		t.Errorf("exit code %d, %d packets of 66: %s", code, n, f.err.String())

@@ -23,16 +23,9 @@ import (
 // enter.
 func controlled(t *testing.T) (c *control, path string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "weir-control-")
+	path = filepath.Join(reachableDir(t, 0o755), "control")
+	c, err := listenControl(path)
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	path = filepath.Join(dir, "control")
-	if c, err = listenControl(path); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -3,17 +3,18 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // A capture that is cut ends with exit code 3 and the byte, and with the flows
 // before it; one that ends at a record is whole.
 func TestE1CutCapturesEndWithExitCode3(t *testing.T) {
 	files := []string{"../../testdata/built-formats/micro.pcap"}
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		files = append(files, "../../testdata/dns-udp/dns-udp.pcap", "../../testdata/dns-tcp/dns-tcp.pcap", "../../testdata/icmpv6/icmpv6.pcap",
 			"../../testdata/mdns/mdns.pcap", "../../testdata/dhcp/dhcp.pcap", "../../testdata/ntp/ntp.pcap", "../../testdata/icmp/icmp.pcap",
 			"../../testdata/built-vlan-tags/vlan-tags.pcap", "../../testdata/built-gre/gre.pcap")

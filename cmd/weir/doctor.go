@@ -17,7 +17,7 @@ import (
 )
 
 func doctorCommand(env *environment) *cli.Command {
-	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	format, formatFlag := textOrJSON()
 	return &cli.Command{
 		Name:      "doctor",
 		Usage:     "tell what weir can and cannot do on this machine, and why",
@@ -25,7 +25,7 @@ func doctorCommand(env *environment) *cli.Command {
 		Description: "Loads the metering programs to see whether the kernel takes them, and attaches nothing.\n" +
 			"Ends with exit code 1 if something does not work.",
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"},
+			formatFlag,
 		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf/bpftest"
 )
 
 // connect makes the wire again, after one of its ends was deleted.
@@ -75,7 +77,7 @@ func TestB7MeterWaitsForItsInterfaceAndGoesOn(t *testing.T) {
 			out, control := filepath.Join(dir, "flows.ndjson"), filepath.Join(dir, "control")
 			args := []string{"-o", out, "--control", control, "--dissections", "0"}
 			if kind == "pinned" {
-				args = append(args, "--pin", pinPlace(t))
+				args = append(args, "--pin", bpftest.PinPlace(t))
 			}
 			p := w.attach(t, args...)
 			w.hasCarrier(t)
@@ -146,7 +148,7 @@ func TestB7ExitOnGoneEndsWithTheLastInterface(t *testing.T) {
 
 func TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned(t *testing.T) {
 	w := newWire(t)
-	pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	pin, out := bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "--exit-on-gone", "-o", out, "--dissections", "0"}
 	p := w.attach(t, args...)
 	w.hasCarrier(t)
@@ -178,7 +180,7 @@ func TestB7PinnedMeterIsTakenUpWhenItsInterfaceHasReturned(t *testing.T) {
 
 func TestB8StatusShowsTheNewName(t *testing.T) {
 	w := newWire(t)
-	pin, dir := pinPlace(t), t.TempDir()
+	pin, dir := bpftest.PinPlace(t), t.TempDir()
 	out, control := filepath.Join(dir, "flows.ndjson"), filepath.Join(dir, "control")
 	p := w.attach(t, "-o", out, "--control", control, "--pin", pin, "--dissections", "0")
 	w.hasCarrier(t)
@@ -277,7 +279,7 @@ func TestConsumeTellsOfAnInterfaceThatGoes(t *testing.T) {
 	for name, more := range map[string][]string{"sandbox": nil, "no sandbox": {"--no-sandbox"}} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t)
-			pin, out := pinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
+			pin, out := bpftest.PinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
 			w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
 			p := w.start(t, append([]string{os.Args[0], "consume", "--pin", pin, "-o", out}, more...)...)
 			ip(t, "-n", w.tx, "link", "del", "near")

@@ -10,20 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// soak is a length for make test, and one for make soak.
-func soak[T any](short, full T) T {
-	if os.Getenv("WEIR_SOAK") != "" {
-		return full
-	}
-	return short
-}
+	"github.com/weirflow/weir/tools/procstatus"
+	"github.com/weirflow/weir/tools/soak"
+)
 
 // writeFlows writes a capture of that many flows of one packet, 10 µs apart.
 func writeFlows(w io.Writer, flows int) error {
@@ -50,7 +44,7 @@ func writeFlows(w io.Writer, flows int) error {
 // out, each packet once, and memory keeps within its bound.
 func TestA9FlowsThroughAPipeTakeBoundedMemory(t *testing.T) {
 	flows, limit, open := 300_000, []string{"--max-flows", "100000"}, 100_000
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		flows, limit, open = 10_000_000, nil, 1<<20 // the default
 	}
 	for _, c := range []struct {
@@ -58,9 +52,9 @@ func TestA9FlowsThroughAPipeTakeBoundedMemory(t *testing.T) {
 		args []string
 		most int // MiB
 	}{
-		{"core columns", []string{"--dissections", "0"}, soak(80, 600)},
-		{"with statistics", []string{"--dissections", "0", "--statistics"}, soak(110, 600)},
-		{"with labels", nil, soak(150, 600)},
+		{"core columns", []string{"--dissections", "0"}, soak.Of(80, 600)},
+		{"with statistics", []string{"--dissections", "0", "--statistics"}, soak.Of(110, 600)},
+		{"with labels", nil, soak.Of(150, 600)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			said, used := replayFlows(t, flows, append(limit, c.args...)...)
@@ -84,12 +78,11 @@ func TestA9FlowsThroughAPipeTakeBoundedMemory(t *testing.T) {
 // tells of it will not do: that counts what its parent had before the exec.
 func peak(pid int) (mib int) {
 	for {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		m := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
-		if err != nil || m == nil { // it is no more, or a zombie
+		process, err := procstatus.Of(pid)
+		kib := process.Number("VmHWM")
+		if err != nil || kib == 0 { // it is no more, or a zombie
 			return mib
 		}
-		kib, _ := strconv.Atoi(string(m[1]))
 		mib = kib >> 10
 		time.Sleep(5 * time.Millisecond)
 	}

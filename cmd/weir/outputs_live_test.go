@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // ledgerTerm is how many packets a line of the summary's ledger has, 0 without one.
@@ -146,7 +148,7 @@ func TestG2SlowReaderCostsNoMemoryAndNoFrameUncounted(t *testing.T) {
 	slow.Store(true)
 	s.warmUp(p.Process.Pid) // to the bounds, the queue's included
 	warm, _ := used(t, p.Process.Pid)
-	length, sent := soak(2*time.Second, 30*time.Second), s.sent.Load()
+	length, sent := soak.Of(2*time.Second, 30*time.Second), s.sent.Load()
 	s.flood(length)
 	end, _ := used(t, p.Process.Pid)
 	offered := float64(s.sent.Load()-sent) * 200 / length.Seconds()

@@ -13,7 +13,9 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // flood sends SYNs to one port from ever other addresses, for so long.
@@ -176,7 +178,7 @@ func (s *sender) floodWithin(p *process, baseKiB int) (told string, rate float64
 	s.t.Helper()
 	sent, began := s.sent.Load(), time.Now()
 	_, before := used(s.t, p.Process.Pid)
-	s.flood(soak(3*time.Second, time.Minute))
+	s.flood(soak.Of(3*time.Second, time.Minute))
 	took, flooded := time.Since(began), s.sent.Load()-sent
 	full, after := used(s.t, p.Process.Pid)
 	cpu := after - before
@@ -197,7 +199,7 @@ func (s *sender) floodWithin(p *process, baseKiB int) (told string, rate float64
 // comes next has the rest.
 func TestG6DeadReaderUnderLoadCostsSinglePacketsOnly(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--max-flows", "4096", "--max-loss", "100"}
 	p := w.attach(t, args...)
 	const established = 500
@@ -232,7 +234,7 @@ func TestG6DeadReaderUnderLoadCostsSinglePacketsOnly(t *testing.T) {
 // machine is to have nothing else to do.
 func (s *sender) holdToMark(rate float64) {
 	s.t.Helper()
-	if mark := soak(0.0, 1.0); rate < mark {
+	if mark := soak.Of(0.0, 1.0); rate < mark {
 		s.t.Errorf("%.2f M frames/s, want %.0f M: is the machine busy?", rate, mark)
 	}
 }
@@ -244,7 +246,7 @@ func (s *sender) loadWhile(stop func(), established int) (rounds int, rate float
 	s.t.Helper()
 	stop()
 	began, before := time.Now(), s.sent.Load()
-	for time.Since(began) < soak(time.Second, 10*time.Second) || s.sent.Load() < 300_000 {
+	for time.Since(began) < soak.Of(time.Second, 10*time.Second) || s.sent.Load() < 300_000 {
 		s.flood(100 * time.Millisecond)
 		s.send(established, 1)
 		rounds++

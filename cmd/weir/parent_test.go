@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/bpf/bpftest"
 )
 
 // callLine is a line of strace -f -o: pid, then what the thread does. That a call
@@ -91,7 +93,7 @@ func opensNothing(t *testing.T, trace string, most int) (names []string) {
 // program in its path at first.
 func TestH3ParentOpensNothingWhenAnInterfaceReturns(t *testing.T) {
 	w := newWire(t)
-	pin, dir := pinPlace(t), publicDir(t)
+	pin, dir := bpftest.PinPlace(t), publicDir(t)
 	control := filepath.Join(dir, "control")
 	args := []string{"--pin", pin, "-o", filepath.Join(dir, "flows.ndjson"), "--control", control, "--dissections", "0"}
 	w.attach(t, args...).kill()
@@ -148,7 +150,7 @@ func (p *process) threads(t *testing.T, capabilities, bound uint64) {
 func TestH3ParentKeepsTheCapabilitiesThatItHasUseFor(t *testing.T) {
 	const attaching, ending = 1<<unix.CAP_BPF | 1<<unix.CAP_NET_ADMIN, 1 << unix.CAP_KILL
 	w := newWire(t)
-	pin, out := pinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
+	pin, out := bpftest.PinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
 	finish := func(p *process) {
 		p.interrupt(t)
 		if code, _, said := p.end(t); code != exitComplete {

@@ -24,24 +24,11 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/tools/flowgen"
+	"github.com/weirflow/weir/tools/soak"
 )
-
-// pinPlace is where a meter can be pinned, in a BPF file system of the test's own.
-func pinPlace(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
-		t.Fatalf("mount a BPF file system: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return filepath.Join(dir, "meter")
-}
 
 // A sender sends frames of UDP flows from the near end of a wire.
 type sender struct {
@@ -247,7 +234,7 @@ func (w *wire) detachedIn(t *testing.T, pin, output string, lines int) (died uin
 
 func TestB2KilledPinnedMeterGoesOnAndIsAdopted(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms"}
 	p := w.attach(t, args...)
 	s.send(100, 3)
@@ -283,7 +270,7 @@ func rounds(t *testing.T, short, full int) int {
 	t.Helper()
 	text := os.Getenv("WEIR_KILLS")
 	if text == "" {
-		return soak(short, full)
+		return soak.Of(short, full)
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -294,7 +281,7 @@ func rounds(t *testing.T, short, full int) int {
 
 func TestB2KillsUnderLoadLoseNothing(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	kills := rounds(t, 10, 50)
 	for round := range kills {
 		p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "50ms")
@@ -331,7 +318,7 @@ func (w *wire) startAndKill(t *testing.T, within time.Duration, args ...string) 
 
 func TestB3StartThatIsKilledNeverSpoilsTheNext(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0"}
 	begun := time.Now()
 	w.attach(t, args...).kill()
@@ -380,7 +367,7 @@ func (w *wire) statusOf(t *testing.T, pin string) map[string]string {
 
 func TestB5SecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	p := w.attach(t, "--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms")
 	want := "in use by pid " + strconv.Itoa(p.Process.Pid)
 	for _, args := range [][]string{
@@ -415,7 +402,7 @@ func TestB5SecondReaderIsRefusedAndTheNextGoesOn(t *testing.T) {
 
 func TestAnAdoptionWithOtherOptionsIsOneLineAndExitCode1(t *testing.T) {
 	w := newWire(t)
-	pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	pin, out := bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
 	code, _, said := w.runIn(t, "attach", "far", "--pin", pin, "-o", out, "--dissections", "0", "--splt", "5")
 	if code != exitFailed || len(lines(said)) != 1 || !strings.Contains(said, "splt 0, not 5") || !strings.Contains(said, "weir detach --pin") {
@@ -428,19 +415,13 @@ func TestAnAdoptionWithOtherOptionsIsOneLineAndExitCode1(t *testing.T) {
 // capability, and can neither end the meter nor take flows out of its table.
 func TestH6MemberOfTheGroupReadsAndNobodyElse(t *testing.T) {
 	w := newWire(t)
-	place, err := os.MkdirTemp("", "weir-h6-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(place) })
+	place := reachableDir(t, 0o755)
 	pin := filepath.Join(place, "bpf", "meter")
 	command(t, "cp", os.Args[0], filepath.Join(place, "weir"))
-	for _, err := range []error{os.Chmod(place, 0o755), os.Mkdir(filepath.Dir(pin), 0o755), unix.Mount("bpf", filepath.Dir(pin), "bpf", 0, "mode=0755")} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(filepath.Dir(pin), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Unmount(filepath.Dir(pin), unix.MNT_DETACH) })
+	bpftest.MountFileSystem(t, filepath.Dir(pin), "mode=0755")
 	const user, group, other = 65533, 65532, 65531
 	s := w.sender(t)
 	w.attach(t, "--pin", pin, "--pin-group", strconv.Itoa(group), "-o", "ndjson:"+os.DevNull, "--dissections", "0", "--idle-timeout", "100ms").kill()
@@ -484,7 +465,7 @@ func TestH6GroupMayBeNamedInTheSandbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	pin, out := bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	p := w.attach(t, "--pin", pin, "--pin-group", name, "-o", out, "--dissections", "0")
 	if err := unix.Kill(child(t, p.Process.Pid, consumerCommand), unix.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -509,7 +490,7 @@ func TestB2LabelledFlowsSurviveKillsToo(t *testing.T) {
 		return
 	}
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--idle-timeout", "100ms"}
 	for round := range 3 {
 		p := w.attach(t, args...)
@@ -539,7 +520,7 @@ func TestB2KilledDetachIsTakenUpByTheNext(t *testing.T) {
 	s := w.sender(t)
 	kills := rounds(t, 5, 50)
 	for range kills {
-		pin, out := pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+		pin, out := bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 		sent := s.sent.Load()
 		w.attach(t, "--pin", pin, "-o", out, "--dissections", "0").kill()
 		s.send(5000, 1)
@@ -569,7 +550,7 @@ func TestB2KilledDetachIsTakenUpByTheNext(t *testing.T) {
 // others as far as they can see.
 func TestConsumeTellsOfAnInterfaceThatIsGone(t *testing.T) {
 	w := newWire(t)
-	pin, out := pinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
+	pin, out := bpftest.PinPlace(t), filepath.Join(publicDir(t), "flows.ndjson")
 	w.attach(t, "--pin", pin, "--pin-group", "4343", "-o", out, "--dissections", "0").kill()
 	for p := filepath.Dir(pin); len(p) > len(os.TempDir()); p = filepath.Dir(p) {
 		if err := os.Chmod(p, 0o755); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 func protocolsCommand(env *environment) *cli.Command {
-	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	format, formatFlag := textOrJSON()
 	files := &dpi.Files{}
 	return &cli.Command{
 		Name:      "protocols",
@@ -22,7 +22,7 @@ func protocolsCommand(env *environment) *cli.Command {
 		Description: "Lists the protocols of the linked libndpi, and those of --ndpi-protos, with category and breed.\n" +
 			"Categories and risks are listed with the numbers by which --ndpi-categories and masks over risks name them.",
 		Flags: append([]cli.Flag{
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"},
+			formatFlag,
 			&cli.BoolFlag{Name: "categories", Usage: "list categories instead"},
 			&cli.BoolFlag{Name: "risks", Usage: "list risks instead"},
 		}, fileFlags(files)...),

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weirflow/weir/tools/soak"
 )
 
 // Files are renamed and opened anew while flows are written: each flow is in one of
@@ -17,7 +19,7 @@ func TestC2FilesRotatedOnSIGHUPHoldEveryFlowOnce(t *testing.T) {
 	w := newWire(t)
 	path := filepath.Join(t.TempDir(), "flows.ndjson")
 	p := w.attach(t, "-o", path, "--idle-timeout", "20ms", "--dissections", "0", "-v")
-	s, rotations := w.sender(t), soak(20, 100)
+	s, rotations := w.sender(t), soak.Of(20, 100)
 	s.start()
 	written := 0
 	for n := range rotations {

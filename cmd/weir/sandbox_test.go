@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/dpi"
 	"github.com/weirflow/weir/dpi/worker"
 	"github.com/weirflow/weir/loader/sandbox"
@@ -114,12 +115,19 @@ func takenOver(names string) {
 // publicDir is a directory that everybody may write, and reach.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "weir-public-")
+	return reachableDir(t, 0o777)
+}
+
+// reachableDir is a directory of that mode below none that shuts anybody out, as
+// t.TempDir's does.
+func reachableDir(t *testing.T, mode os.FileMode) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "weir-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil {
+	if err := os.Chmod(dir, mode); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -340,7 +348,7 @@ func TestH2ConsumerThatAsksAndDoesNotListenEndsTheMeterOnly(t *testing.T) {
 // A consumer that has been taken over cannot end a meter that is to go on.
 func TestH2ConsumerOfAPinnedMeterCannotDetachIt(t *testing.T) {
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	code, said := w.runActs(t, "request d;request r;request x", "--pin", pin, "-o", out)
 	if code != exitComplete || strings.Count(said, ": <nil>\n") != 3 {
 		t.Fatalf("exit code %d: %s", code, said)

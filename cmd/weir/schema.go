@@ -15,14 +15,14 @@ import (
 )
 
 func schemaCommand(env *environment) *cli.Command {
-	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	format, formatFlag := textOrJSON()
 	splt := &number{min: 1, max: bpf.SPLTMax, n: 10}
 	return &cli.Command{
 		Name:      "schema",
 		Usage:     "list every column: type, unit, formula",
 		UsageText: "weir schema [OPTIONS]",
 		Flags: []cli.Flag{
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"},
+			formatFlag,
 			&cli.GenericFlag{Name: "splt", Value: splt, Usage: "as if the first `N` packets were asked for"},
 		},
 		Action: func(c *cli.Context) error {

@@ -60,7 +60,7 @@ type outputStatus struct {
 
 func statusCommand(env *environment) *cli.Command {
 	s := newSettings()
-	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	format, formatFlag := textOrJSON()
 	var control string
 	return &cli.Command{
 		Name:      "status",
@@ -68,7 +68,7 @@ func statusCommand(env *environment) *cli.Command {
 		UsageText: "weir status [--format json] --pin DIR | --control PATH",
 		Flags: []cli.Flag{pinFlag(s, "look at the meter in `DIR`"),
 			controlFlag(&control, "ask the meter that listens at `PATH`"),
-			&cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"}},
+			formatFlag},
 		Action: func(c *cli.Context) error {
 			report, err := findStatus(c, s, control)
 			if err != nil {

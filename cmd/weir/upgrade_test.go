@@ -25,7 +25,7 @@ func about(t *testing.T, pin string) pinned.About {
 func TestB3UpgradeThatIsKilledLosesNothing(t *testing.T) {
 	const older = "older"
 	w := newWire(t)
-	s, pin, out := w.sender(t), pinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
+	s, pin, out := w.sender(t), bpftest.PinPlace(t), filepath.Join(t.TempDir(), "flows.ndjson")
 	args := []string{"--pin", pin, "-o", out, "--dissections", "0", "--idle-timeout", "100ms"}
 	makeOlder := func() { bpftest.ChangeAbout(t, pin, func(d *pinned.About) { d.Object = older }) }
 	w.attach(t, args...).kill()

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/urfave/cli/v2"
 )
 
 // The values of flags. Their errors complete "invalid value … for flag …: ".
@@ -25,6 +27,12 @@ func (c *choice) Set(s string) error {
 	}
 	c.picked = s
 	return nil
+}
+
+// textOrJSON is what a command answers in, and the flag that chooses it.
+func textOrJSON() (*choice, cli.Flag) {
+	format := &choice{words: []string{"text", "json"}, picked: "text"}
+	return format, &cli.GenericFlag{Name: "format", Value: format, Usage: "print as `FORMAT`: text, for reading, or json, for programs"}
 }
 
 // index is the place of the picked word.

@@ -21,12 +21,10 @@ func IsDTLS(b []byte) bool {
 // A DTLS reads the client's hello off the datagrams of a flow, in fragments that
 // may come in any order (RFC 6347 section 4.2.3). The zero value is ready for use.
 type DTLS struct {
-	a        assembler
+	reading
 	sequence uint16 // of the message that the fragments are of
-	length   int
 	begun    bool
-	ended    bool
-	message  []byte
+	length   int
 }
 
 // Datagram takes a UDP payload.
@@ -76,26 +74,6 @@ func (d *DTLS) fragment(sequence uint16, length, offset int, part []byte) {
 		d.message = append(header, bytes.Clone(body)...)
 		d.end()
 	}
-}
-
-// Message is the hello with TLS's header, or nil.
-func (d *DTLS) Message() []byte { return d.message }
-
-// Done tells that there is no more to be read.
-func (d *DTLS) Done() bool { return d.ended }
-
-// Size is the memory that is held.
-func (d *DTLS) Size() int { return d.a.size() + cap(d.message) }
-
-// Drop gives up what has not been read, and the message.
-func (d *DTLS) Drop() {
-	d.end()
-	d.message = nil
-}
-
-func (d *DTLS) end() {
-	d.ended = true
-	d.a.drop()
 }
 
 func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }

@@ -46,15 +46,13 @@ func QUICVersion(b []byte) uint32 {
 // frames in any order, spread over any number of datagrams. The zero value is
 // the client's.
 type QUIC struct {
-	a       assembler
+	reading
 	client  *QUIC  // of the server's, whose keys follow from the client's id
 	dcid    []byte // of the client's first Initial, or the one that a Retry gave it
 	keys    *protection
 	version uint32
-	tried   int
-	ended   bool
 	retried bool // the client's, once only
-	message []byte
+	tried   int
 }
 
 // Server makes q read the server's side of a connection.
@@ -83,15 +81,9 @@ func (q *QUIC) Datagram(b []byte) {
 // Version is that of the side's first Initial.
 func (q *QUIC) Version() uint32 { return q.version }
 
-// Message is the hello with its header, or nil.
-func (q *QUIC) Message() []byte { return q.message }
-
-// Done tells that there is no more to be read.
-func (q *QUIC) Done() bool { return q.ended }
-
-// Size is the memory that is held.
+// Size is the memory that is held, the keys included.
 func (q *QUIC) Size() int {
-	n := q.a.size() + cap(q.message)
+	n := q.reading.Size()
 	if q.keys != nil {
 		n += 1200 // two AES key schedules and GCM's table
 	}
@@ -100,13 +92,12 @@ func (q *QUIC) Size() int {
 
 // Drop gives up what has not been read, and the message.
 func (q *QUIC) Drop() {
-	q.end()
-	q.message = nil
+	q.reading.Drop()
+	q.keys = nil
 }
 
 func (q *QUIC) end() {
-	q.ended = true
-	q.a.drop()
+	q.reading.end()
 	q.keys = nil
 }
 

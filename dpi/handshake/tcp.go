@@ -20,11 +20,9 @@ type Stream struct {
 	// TLS records.
 	Framing Framing
 
-	a       assembler
+	reading
 	base    uint32 // sequence number of the first octet
 	started bool
-	ended   bool
-	message []byte
 }
 
 // Begin says at which sequence number the direction's octets begin, where that
@@ -75,28 +73,8 @@ func inRecords(b []byte) (message []byte, more bool) {
 	return message, state == partial
 }
 
-// Message is the first message with its header, or nil.
-func (s *Stream) Message() []byte { return s.message }
-
 // Begun is what has come of a message that is not whole, from its beginning on.
 func (s *Stream) Begun() []byte { return s.a.prefix() }
-
-// Done tells that there is no more to be read, or nothing was.
-func (s *Stream) Done() bool { return s.ended }
-
-// Size is the memory that the stream holds.
-func (s *Stream) Size() int { return s.a.size() + cap(s.message) }
-
-// Drop gives up what has not been read, and the message.
-func (s *Stream) Drop() {
-	s.end()
-	s.message = nil
-}
-
-func (s *Stream) end() {
-	s.ended = true
-	s.a.drop()
-}
 
 // A state is how far a message has come.
 type state uint8

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weirflow/weir/tools/procstatus"
 )
 
 func open(t testing.TB) *Module {
@@ -207,15 +209,11 @@ func TestMemoryIsGivenBack(t *testing.T) {
 // resident is the process's resident memory, in pages.
 func resident(t *testing.T) int {
 	t.Helper()
-	b, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
+	self, err := procstatus.Of(os.Getpid())
+	if err != nil || self.Number("VmRSS") == 0 {
+		t.Fatalf("%v; of this process is told:\n%s", err, self)
 	}
-	var n int
-	for _, c := range strings.Fields(string(b))[1] {
-		n = 10*n + int(c-'0')
-	}
-	return n
+	return self.Number("VmRSS") << 10 / os.Getpagesize()
 }
 
 func BenchmarkFeed(b *testing.B) {

@@ -39,9 +39,7 @@ const (
 	FrameMax = headerLen + sampleLen + PacketMax
 	// SampleOverhead is what a sample takes beside its packet.
 	SampleOverhead = headerLen + sampleLen
-	// CloseLen is the length of a Close frame.
-	CloseLen = headerLen + flowLen
-	textMax  = 255
+	textMax        = 255
 )
 
 // A FlowRef names one record: bpf.Record's fields of these names.

@@ -208,7 +208,7 @@ func FuzzHostileParent(f *testing.F) {
 			}
 			out = rest
 		}
-		if e.ends > 1 || e.samples*SampleOverhead+e.closes*CloseLen > len(input) {
+		if e.ends > 1 || e.samples*SampleOverhead+e.closes*(headerLen+flowLen) > len(input) {
 			t.Errorf("%+v of %d octets", e, len(input))
 		}
 	})

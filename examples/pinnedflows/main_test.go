@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -11,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/weirflow/weir/bpf/bpftest"
 	"github.com/weirflow/weir/loader"
@@ -82,12 +81,10 @@ func places(t *testing.T) (program, pin string) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	for _, err := range []error{os.Chmod(dir, 0o755), os.Mkdir(mount, 0o755), unix.Mount("bpf", mount, "bpf", 0, "mode=0755")} {
-		if err != nil {
-			t.Fatalf("make a place for pins: %v (this test needs CAP_SYS_ADMIN: run as root)", err)
-		}
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(mount, 0o755)); err != nil {
+		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = unix.Unmount(mount, unix.MNT_DETACH) })
+	bpftest.MountFileSystem(t, mount, "mode=0755")
 	return program, filepath.Join(mount, "meter")
 }
 

@@ -7,19 +7,11 @@ import (
 	"testing"
 
 	"github.com/weirflow/weir/dpi"
-	"github.com/weirflow/weir/dpi/worker"
 )
 
 // TestMain makes the test binary the DPI processes, as main does.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case worker.Command:
-			os.Exit(worker.Main())
-		case echoCommand:
-			os.Exit(worker.Run(openEcho))
-		}
-	}
+	answerSamples()
 	os.Exit(m.Run())
 }
 

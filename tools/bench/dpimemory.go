@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/tools/procstatus"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -72,11 +72,9 @@ func grow(flows [][]*userspace.Sample, shown int) (octets int, err error) {
 
 // residentChildren is VmRSS of this process's children in KiB.
 func residentChildren() (kib int) {
-	paths, _ := filepath.Glob("/proc/[0-9]*/status")
-	for _, path := range paths {
-		status, err := os.ReadFile(path)
-		if err == nil && field(status, "PPid:") == os.Getpid() {
-			kib += field(status, "VmRSS:")
+	for _, p := range procstatus.All() {
+		if p.Number("PPid") == os.Getpid() {
+			kib += p.Number("VmRSS")
 		}
 	}
 	return kib

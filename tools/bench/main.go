@@ -16,6 +16,16 @@ import (
 )
 
 func main() {
+	answerSamples()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// answerSamples makes this process a DPI process, and ends it, where it was started
+// as one.
+func answerSamples() {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case worker.Command:
@@ -23,10 +33,6 @@ func main() {
 		case echoCommand:
 			os.Exit(worker.Run(openEcho))
 		}
-	}
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
 	}
 }
 

@@ -7,10 +7,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/weirflow/weir/tools/procstatus"
 )
 
 // memory measures replay's peak memory over captures of one length and four
@@ -80,28 +79,12 @@ func watch(pid int, exited <-chan error) (peak int, err error) {
 	}
 }
 
-// highWater is VmHWM of a process and its children in KiB. Parents are looked
-// up one by one, as not every kernel lists the children of a process.
+// highWater is VmHWM of a process and its children in KiB.
 func highWater(pid int) (kib int) {
-	paths, _ := filepath.Glob("/proc/[0-9]*/status")
-	for _, path := range paths {
-		status, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		if field(status, "Pid:") == pid || field(status, "PPid:") == pid {
-			kib += field(status, "VmHWM:")
+	for _, p := range procstatus.All() {
+		if p.Number("Pid") == pid || p.Number("PPid") == pid {
+			kib += p.Number("VmHWM")
 		}
 	}
 	return kib
-}
-
-// field is the number behind a name at the start of a line; 0 without one.
-func field(status []byte, name string) int {
-	_, after, found := strings.Cut("\n"+string(status), "\n"+name)
-	if !found {
-		return 0
-	}
-	n, _ := strconv.Atoi(strings.Fields(after)[0])
-	return n
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +9,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/weirflow/weir/tools/soak"
+	"github.com/weirflow/weir/tools/testevents"
 )
 
 const module = "github.com/weirflow/weir/"
@@ -57,7 +58,7 @@ func (r *results) run(rows []row, o options) error {
 	c := exec.Command("go", append(args, packages...)...)
 	c.Stderr = r.loud
 	if o.soak {
-		c.Env = append(os.Environ(), "WEIR_SOAK=1")
+		c.Env = append(os.Environ(), soak.Variable+"=1")
 	}
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -87,32 +88,11 @@ func testsOf(rows []row) (packages, names []string) {
 	return slices.Compact(packages), slices.Compact(names)
 }
 
-// An event is one of test2json's.
-type event struct {
-	Action, Package, Test, Output string
-	Elapsed                       float64
-}
-
-func (r *results) read(from io.Reader) error {
-	lines := bufio.NewScanner(from)
-	lines.Buffer(nil, 1<<26)
-	for lines.Scan() {
-		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil {
-			fmt.Fprintln(r.loud, lines.Text())
-			continue
-		}
-		r.take(&e)
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read test events: %w", err)
-	}
-	return nil
-}
+func (r *results) read(from io.Reader) error { return testevents.Read(from, r.loud, r.take) }
 
 // take gives an event to the test that it is of; what a subtest says is said by
 // its test. What a package says is shown when it fails: a panic is said there.
-func (r *results) take(e *event) {
+func (r *results) take(e *testevents.Event) {
 	top, _, sub := strings.Cut(e.Test, "/")
 	t := r.of(strings.TrimPrefix(e.Package, module) + " " + top)
 	switch e.Action {

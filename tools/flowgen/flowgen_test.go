@@ -90,6 +90,17 @@ func TestReversedFramesSwapWholeAddresses(t *testing.T) {
 	}
 }
 
+// chain has the kernel make the next packet of frame, as on the first CPU.
+func chain(t *testing.T, g *Generator, frame, out []byte) {
+	t.Helper()
+	if err := onCPU(0, func() error {
+		_, err := g.objects.FlowgenChain.Run(&ebpf.RunOptions{Data: frame, DataOut: out})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestKernelSendsTheSequence(t *testing.T) {
 	for _, kind := range []string{TCP4, UDP4, TCP6, UDP6} {
 		t.Run(kind, func(t *testing.T) {
@@ -99,12 +110,7 @@ func TestKernelSendsTheSequence(t *testing.T) {
 			out, want := make([]byte, len(frame)), append([]byte(nil), frame...)
 			var reversed uint64
 			for n := range 150 {
-				if err := onCPU(0, func() error {
-					_, err := g.objects.FlowgenChain.Run(&ebpf.RunOptions{Data: frame, DataOut: out})
-					return err
-				}); err != nil {
-					t.Fatal(err)
-				}
+				chain(t, g, frame, out)
 				flow, reverse := s.Next()
 				if reverse {
 					reversed++
@@ -128,12 +134,7 @@ func TestForwardOnlyKeepsTheOrderAndReversesNothing(t *testing.T) {
 	frame := Template(TCP4, 64, macs)
 	out, want := make([]byte, len(frame)), append([]byte(nil), frame...)
 	for n := range 80 {
-		if err := onCPU(0, func() error {
-			_, err := g.objects.FlowgenChain.Run(&ebpf.RunOptions{Data: frame, DataOut: out})
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		chain(t, g, frame, out)
 		flow, _ := s.Next()
 		TupleOf(flow, false).Write(want)
 		if string(out) != string(want) {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/dpi"
+	"github.com/weirflow/weir/tools/captures"
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/decode"
 	"github.com/weirflow/weir/userspace/feature"
@@ -98,26 +97,15 @@ func (c *testCase) option(text string) error {
 
 // reference reads the answer.
 func (c *testCase) reference() (rows []row, err error) {
-	f, err := os.Open(c.answer)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		r := row{}
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return nil, err
-		}
+	rows, err = captures.Lines[row](c.answer)
+	for _, r := range rows {
 		for name, v := range r {
 			if list, ok := v.([]any); ok {
 				r[name] = floats(list)
 			}
 		}
-		rows = append(rows, r)
 	}
-	return rows, lines.Err()
+	return rows, err
 }
 
 func floats(list []any) []float64 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"maps"
 	"strings"
 	"testing"
@@ -16,6 +17,13 @@ func needNDPI(t *testing.T) {
 	}
 }
 
+// printed is what a report prints.
+func printed(r interface{ print(io.Writer) }) string {
+	var text strings.Builder
+	r.print(&text)
+	return text.String()
+}
+
 // TestLabelsEqualTheReference holds the nine L7 columns against the marks, and
 // wants a rule for each that differs. Of another nDPI than the answers', which has
 // other labels, it wants the same flows, each with a whole verdict.
@@ -26,9 +34,7 @@ func TestLabelsEqualTheReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var report strings.Builder
-	r.print(&report)
-	t.Log(report.String())
+	t.Log(printed(r))
 	if !r.matched() {
 		t.Error("fewer of the reference's flows than wanted are there, or some without a whole verdict")
 	}

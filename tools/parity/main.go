@@ -90,55 +90,54 @@ func printLabels(ctx context.Context, folders []string) (good bool, err error) {
 	return r.met(), nil
 }
 
-// answersIn lists the answers in the folders.
-func answersIn(folders []string) (answers []string, err error) {
+// eachAnswer calls compare with the path of every answer in the folders, in order,
+// until one cannot be compared.
+func eachAnswer(folders []string, compare func(path string) error) error {
+	var answers []string
 	for _, folder := range folders {
 		found, err := filepath.Glob(filepath.Join(folder, "*.jsonl"))
 		if err != nil {
-			return nil, fmt.Errorf("list answers in %s: %w", folder, err)
+			return fmt.Errorf("list answers in %s: %w", folder, err)
 		}
 		answers = append(answers, found...)
 	}
 	if len(answers) == 0 {
-		return nil, fmt.Errorf("no answers (*.jsonl) in %v", folders)
+		return fmt.Errorf("no answers (*.jsonl) in %v", folders)
 	}
 	slices.Sort(answers)
-	return answers, nil
+	for _, path := range answers {
+		if err := compare(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // run compares the columns of every answer in the folders.
 func run(ctx context.Context, folders []string) (*report, error) {
-	answers, err := answersIn(folders)
-	if err != nil {
-		return nil, err
-	}
 	r := &report{}
-	for _, path := range answers {
+	return r, eachAnswer(folders, func(path string) error {
 		c, err := newCase(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := c.compare(ctx, r); err != nil {
-			return nil, fmt.Errorf("compare %s: %w", path, err)
+			return fmt.Errorf("compare %s: %w", path, err)
 		}
-	}
-	return r, nil
+		return nil
+	})
 }
 
 // runLabels compares the labels of every answer in the folders. With another nDPI
 // than the answers' only what is paired with what means anything.
 func runLabels(ctx context.Context, folders []string) (*labelReport, error) {
-	answers, err := answersIn(folders)
-	if err != nil {
-		return nil, err
-	}
 	r := &labelReport{}
-	for _, path := range answers {
+	return r, eachAnswer(folders, func(path string) error {
 		l, err := compareLabels(ctx, path)
 		if err != nil {
-			return nil, fmt.Errorf("compare labels of %s: %w", path, err)
+			return fmt.Errorf("compare labels of %s: %w", path, err)
 		}
 		r.results = append(r.results, l)
-	}
-	return r, nil
+		return nil
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/weirflow/weir/bpf"
@@ -25,9 +24,7 @@ func TestLabelsEqualNdpiReaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var report strings.Builder
-		r.print(&report)
-		t.Log(report.String())
+		t.Log(printed(r))
 		if !r.matched() {
 			t.Errorf("tunnels %v: fewer of ndpiReader's flows than wanted are there, or some without a whole verdict", tunnels)
 		}

@@ -1,13 +1,14 @@
 package main
 
 import (
-	"os"
 	"testing"
+
+	"github.com/weirflow/weir/tools/soak"
 )
 
 func TestF1DecodersAgreeOnMutants(t *testing.T) {
 	frames := 100_001
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		frames = 10_000_001
 	}
 	r, err := run(frames, 1, []string{"../../testdata"})

@@ -7,14 +7,14 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/weirflow/weir/tools/testevents"
 )
 
 func main() {
@@ -29,15 +29,6 @@ func main() {
 	if err != nil || !t.good() {
 		os.Exit(1)
 	}
-}
-
-// An event is one of test2json's; see go doc test2json.
-type event struct {
-	Action     string
-	Package    string
-	ImportPath string
-	Test       string
-	Output     string
 }
 
 // A tally is the sum of a test run.
@@ -61,24 +52,9 @@ func (t *tally) good() bool {
 
 // read takes in events to the end of the input. Lines that are none are shown as
 // they are.
-func (t *tally) read(r io.Reader) error {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, 1<<26)
-	for lines.Scan() {
-		var e event
-		if json.Unmarshal(lines.Bytes(), &e) != nil || e.Action == "" {
-			fmt.Fprintln(t.to, lines.Text())
-			continue
-		}
-		t.take(&e)
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read test events: %w", err)
-	}
-	return nil
-}
+func (t *tally) read(r io.Reader) error { return testevents.Read(r, t.to, t.take) }
 
-func (t *tally) take(e *event) {
+func (t *tally) take(e *testevents.Event) {
 	name := e.Package + " " + e.Test
 	switch e.Action {
 	case "output":
@@ -97,7 +73,7 @@ func (t *tally) take(e *event) {
 	}
 }
 
-func (t *tally) testEnded(e *event) {
+func (t *tally) testEnded(e *testevents.Event) {
 	switch e.Action {
 	case "pass":
 		t.passed++
@@ -123,7 +99,7 @@ func (t *tally) mayBeSkipped(test string) bool {
 // packageEnded shows the package's closing line, and all that it said where it
 // failed: a panic is said by the package and by no test. A package without tests
 // is skipped by go test itself; that is no skipped test.
-func (t *tally) packageEnded(e *event) {
+func (t *tally) packageEnded(e *testevents.Event) {
 	if e.Action == "fail" {
 		t.broken++
 		t.unfinished(e.Package)
@@ -148,4 +124,6 @@ func (t *tally) unfinished(pkg string) {
 	}
 }
 
-func (t *tally) said(e *event) string { return strings.Join(t.output[e.Package+" "+e.Test], "") }
+func (t *tally) said(e *testevents.Event) string {
+	return strings.Join(t.output[e.Package+" "+e.Test], "")
+}

@@ -23,15 +23,15 @@ func (e *endpoint) set6(addr []byte) {
 	e.word = [2]uint64{binary.LittleEndian.Uint64(addr), binary.LittleEndian.Uint64(addr[8:])}
 }
 
-// after says whether a comes after b.
-func (a *endpoint) after(b *endpoint) bool {
-	if a.word[0] != b.word[0] {
-		return a.word[0] > b.word[0]
+// after says whether e comes after other.
+func (e *endpoint) after(other *endpoint) bool {
+	if e.word[0] != other.word[0] {
+		return e.word[0] > other.word[0]
 	}
-	if a.word[1] != b.word[1] {
-		return a.word[1] > b.word[1]
+	if e.word[1] != other.word[1] {
+		return e.word[1] > other.word[1]
 	}
-	return a.port > b.port
+	return e.port > other.port
 }
 
 func setEnd(k *bpf.Key, end int, e *endpoint) {

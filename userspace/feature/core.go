@@ -58,16 +58,12 @@ func endColumns(prefix, name string, of end) []Column {
 }
 
 func countColumns(s scope) []Column {
-	none := ""
-	if s.dir != both {
-		none = ", 0 without a packet"
-	}
 	return []Column{
 		{Field: Field{Name: s.name + "_first_seen_ms", Type: "u64", Unit: "ms since 1970-01-01 UTC",
-			Definition: "floor(t/1 ms) of the earliest packet " + s.of + none, IPFIX: s.ipfix("flowStartMilliseconds (152)", "flowStartMilliseconds (152)")},
+			Definition: "floor(t/1 ms) of the earliest packet " + s.of + s.none(), IPFIX: s.ipfix("flowStartMilliseconds (152)", "flowStartMilliseconds (152)")},
 			Uint: func(r *Row) uint64 { return s.firstNs(&r.Record) / nsPerMs }},
 		{Field: Field{Name: s.name + "_last_seen_ms", Type: "u64", Unit: "ms since 1970-01-01 UTC",
-			Definition: "floor(t/1 ms) of the latest packet " + s.of + none, IPFIX: s.ipfix("flowEndMilliseconds (153)", "flowEndMilliseconds (153)")},
+			Definition: "floor(t/1 ms) of the latest packet " + s.of + s.none(), IPFIX: s.ipfix("flowEndMilliseconds (153)", "flowEndMilliseconds (153)")},
 			Uint: func(r *Row) uint64 { return s.lastNs(&r.Record) / nsPerMs }},
 		{Field: Field{Name: s.name + "_duration_ms", Type: "u64", Unit: "ms",
 			Definition: s.name + "_last_seen_ms - " + s.name + "_first_seen_ms", IPFIX: s.ipfix("flowDurationMilliseconds (161)", "flowDurationMilliseconds (161)")},

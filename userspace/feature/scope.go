@@ -51,6 +51,14 @@ func (s scope) sum(forward, reverse uint64) uint64 {
 	return [2]uint64{forward, reverse}[s.dir]
 }
 
+// none is what a definition adds where a flow may have no packet of the scope.
+func (s scope) none() string {
+	if s.dir == both {
+		return ""
+	}
+	return ", 0 without a packet"
+}
+
 // ipfix picks the name of an information element for the scope: whole for both
 // directions, else RFC 5103's reading of it, forward as it is and reverse under
 // the reverse enterprise number.

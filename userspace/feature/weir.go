@@ -49,16 +49,12 @@ func outerColumn(name, end string, i int) Column {
 }
 
 func timeColumns(s scope) []Column {
-	none := ""
-	if s.dir != both {
-		none = ", 0 without a packet"
-	}
 	return []Column{
 		{Field: Field{Name: s.name + "_first_seen_ns", Type: "u64", Unit: "ns since 1970-01-01 UTC",
-			Definition: "time of the earliest packet " + s.of + none, IPFIX: s.ipfix("flowStartNanoseconds (156)", "flowStartNanoseconds (156)")},
+			Definition: "time of the earliest packet " + s.of + s.none(), IPFIX: s.ipfix("flowStartNanoseconds (156)", "flowStartNanoseconds (156)")},
 			Uint: func(r *Row) uint64 { return s.firstNs(&r.Record) }},
 		{Field: Field{Name: s.name + "_last_seen_ns", Type: "u64", Unit: "ns since 1970-01-01 UTC",
-			Definition: "time of the latest packet " + s.of + none, IPFIX: s.ipfix("flowEndNanoseconds (157)", "flowEndNanoseconds (157)")},
+			Definition: "time of the latest packet " + s.of + s.none(), IPFIX: s.ipfix("flowEndNanoseconds (157)", "flowEndNanoseconds (157)")},
 			Uint: func(r *Row) uint64 { return s.lastNs(&r.Record) }},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/weirflow/weir/tools/soak"
 	"github.com/weirflow/weir/userspace"
 )
 
@@ -53,7 +54,7 @@ func recordEnds(raw []byte) (ends, packets []int) {
 // every packet before it is kept.
 func TestE1TenCapturesCutAtEveryOctet(t *testing.T) {
 	cuts, files, every := 0, cutFiles(), 16
-	if os.Getenv("WEIR_SOAK") != "" {
+	if soak.Full() {
 		every = 1
 	}
 	for _, name := range files {

@@ -47,7 +47,7 @@ func (b *behind) run() {
 		b.troubleMu.Lock()
 		b.trouble = err
 		b.troubleMu.Unlock()
-		closing := b.isClosing()
+		closing := isClosed(b.closing)
 		if errors.Is(err, ErrReaderGone) || closing && (err != nil || b.queue.empty()) {
 			return
 		}
@@ -98,15 +98,6 @@ func (b *behind) await(failed bool) {
 	case <-b.closing:
 	case answer := <-b.reopens:
 		answer <- b.stream.Reopen()
-	}
-}
-
-func (b *behind) isClosing() bool {
-	select {
-	case <-b.closing:
-		return true
-	default:
-		return false
 	}
 }
 

@@ -140,3 +140,13 @@ func (e *entrance) gaveUp(s share, why error) error {
 	e.turnedAway.Add(s.flows)
 	return &Error{Output: e.name, Flows: s.flows, NotSent: s.count, Err: why}
 }
+
+// isClosed looks whether c has been closed, and does not wait for it.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

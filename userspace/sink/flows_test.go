@@ -3,8 +3,6 @@ package sink
 import (
 	"flag"
 	"io"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -68,24 +66,6 @@ func ping() *userspace.Flow {
 	f.Record.Key.Protocol, f.Record.Key.Port = 1, [2]uint16{}
 	f.Record.IcmpType = 8
 	return f
-}
-
-// golden compares with a file in testdata, or writes it anew.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s (write it anew with -update): got\n%s\nwant\n%s", path, got, want)
-	}
 }
 
 func mustOpen(t testing.TB, spec string, columns []feature.Column, stdout io.Writer) *stream {

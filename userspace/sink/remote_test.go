@@ -198,18 +198,7 @@ func TestG3FlowsArriveInOrderEachOnce(t *testing.T) {
 			c := collect(t, network, func(c *collector, number int, conn net.Conn) { c.read(number, conn, 0) })
 			s := openRemote(t, c.path, WithQueue(200, 1<<20), WithDrain(time.Minute))
 			s.Patient()
-			const flows = 3000
-			refused := offer(t, s, flows)
-			got := arrivals(t, c.end())
-			for n := uint64(1); n <= flows; n++ {
-				if got[n] != 1 {
-					t.Fatalf("flow %d arrived %d times", n, got[n])
-				}
-			}
-			if len(refused) > 0 {
-				t.Errorf("not sent: %v", refused)
-			}
-			t.Logf("measured: %s: %d flows arrived, each once", network, len(got))
+			t.Logf("measured: %s: %d flows arrived, each once", network, arriveOnce(t, s, c))
 		})
 	}
 }

@@ -28,6 +28,24 @@ func collectTLS(t *testing.T, config *tls.Config, serve func(c *collector, numbe
 
 func readAll(c *collector, number int, conn *tls.Conn) { c.read(number, conn, 0) }
 
+// arriveOnce offers flows, all of which have to arrive, once each, and returns how
+// many did.
+func arriveOnce(t *testing.T, s *remote, c *collector) int {
+	t.Helper()
+	const flows = 3000
+	refused := offer(t, s, flows)
+	got := arrivals(t, c.end())
+	for n := uint64(1); n <= flows; n++ {
+		if got[n] != 1 {
+			t.Fatalf("flow %d arrived %d times", n, got[n])
+		}
+	}
+	if len(refused) > 0 {
+		t.Errorf("not sent: %v", refused)
+	}
+	return len(got)
+}
+
 func TestG3FlowsArriveOverTLSInOrderEachOnce(t *testing.T) {
 	a := tlstest.New(t)
 	server, client := a.Certificate(tlstest.Soon(), "127.0.0.1"), a.Certificate(tlstest.Soon())
@@ -48,17 +66,7 @@ func TestG3FlowsArriveOverTLSInOrderEachOnce(t *testing.T) {
 			s := openRemote(t, l.path, WithQueue(200, 1<<20), WithDrain(time.Minute), patientLimits,
 				WithTLS(&tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{client}}))
 			s.Patient()
-			const flows = 3000
-			refused := offer(t, s, flows)
-			got := arrivals(t, l.end())
-			for n := uint64(1); n <= flows; n++ {
-				if got[n] != 1 {
-					t.Fatalf("flow %d arrived %d times", n, got[n])
-				}
-			}
-			if len(refused) > 0 {
-				t.Errorf("not sent: %v", refused)
-			}
+			arriveOnce(t, s, l)
 		})
 	}
 }

@@ -20,7 +20,7 @@ func (r *remote) send(ctx context.Context) {
 			return
 		}
 		r.lost(err)
-		if r.isClosing() && r.queue.empty() || !r.pause(ctx) {
+		if isClosed(r.closing) && r.queue.empty() || !r.pause(ctx) {
 			return
 		}
 	}
@@ -51,7 +51,7 @@ func (r *remote) talk(ctx context.Context, w link) error {
 		if err := tell(ctx, w, arrived); err != nil {
 			return err
 		}
-		if r.isClosing() && w.hasArrived() && r.queue.empty() {
+		if isClosed(r.closing) && w.hasArrived() && r.queue.empty() {
 			if err := finish(ctx, w, arrived); err != nil || w.hasArrived() {
 				return err
 			}
@@ -67,7 +67,7 @@ func (r *remote) talk(ctx context.Context, w link) error {
 func (r *remote) await(ctx context.Context, w link) error {
 	pause := r.limits.stall / 10
 	closing := r.closing
-	if !w.hasArrived() || r.isClosing() {
+	if !w.hasArrived() || isClosed(r.closing) {
 		pause, closing = r.limits.look, nil
 	}
 	select {
@@ -84,7 +84,7 @@ func (r *remote) await(ctx context.Context, w link) error {
 // more often. It returns false at the end of ctx.
 func (r *remote) pause(ctx context.Context) bool {
 	closing := r.closing
-	if r.isClosing() {
+	if isClosed(r.closing) {
 		closing = nil
 	}
 	select {
@@ -95,15 +95,6 @@ func (r *remote) pause(ctx context.Context) bool {
 		return false
 	}
 	return true
-}
-
-func (r *remote) isClosing() bool {
-	select {
-	case <-r.closing:
-		return true
-	default:
-		return false
-	}
 }
 
 func (r *remote) connected(w link) {

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/goldentest"
 )
 
 func TestSpecificationNamesFormatAndPath(t *testing.T) {
@@ -74,7 +75,7 @@ func TestGoldenOutputs(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, "flows."+format, out.Bytes())
+			goldentest.Equal(t, "testdata/flows."+format, out.String(), *update)
 		})
 	}
 }

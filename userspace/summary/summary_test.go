@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirflow/weir/bpf"
 	"github.com/weirflow/weir/userspace"
+	"github.com/weirflow/weir/userspace/goldentest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -25,23 +26,6 @@ func flow(application string, reason bpf.EndReason, packets, octets uint64) *use
 		f.L7 = &userspace.L7{ApplicationName: application}
 	}
 	return f
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := "testdata/" + name
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s (write it anew with -update): got\n%s\nwant\n%s", path, got, want)
-	}
 }
 
 func count(packets, octets uint64) userspace.Count {
@@ -80,7 +64,7 @@ func TestSummaryOfALiveRun(t *testing.T) {
 	if err := s.Print(&out, l); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "live.txt", out.String())
+	goldentest.Equal(t, "testdata/live.txt", out.String(), *update)
 }
 
 func TestSummaryOfAFileThatDoesNotClose(t *testing.T) {
@@ -92,7 +76,7 @@ func TestSummaryOfAFileThatDoesNotClose(t *testing.T) {
 	if err := new(Summary).Print(&out, l); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "file.txt", out.String())
+	goldentest.Equal(t, "testdata/file.txt", out.String(), *update)
 }
 
 func TestTotalsByEndReason(t *testing.T) {
