@@ -263,13 +263,14 @@ func TestG2SlowOutputCostsItsFlowsOnly(t *testing.T) {
 	before := p.rss(t)
 	send(40)
 	after := p.rss(t)
-	close(stop) // what it read later would be counted as not confirmed as well
+	close(stop)
 	taken := <-read
 	p.interrupt(t)
 	code, _, said := p.end(t)
 	closes(t, said)
 	all, causes := notSent(said)
-	if code != exitLoss || causes["too slow"] < s.sent.Load()/2 || all+taken > s.sent.Load() {
+	// Of what a write is under way with at the end, and not confirmed, some may have been read.
+	if code != exitLoss || causes["too slow"] < s.sent.Load()/2 || all-causes["not confirmed"]+taken > s.sent.Load() {
 		t.Errorf("exit code %d, %d packets were read, not sent: %v", code, taken, causes)
 	}
 	if packets, _, _ := once(t, file); packets != s.sent.Load() {
