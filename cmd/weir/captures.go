@@ -202,7 +202,7 @@ func compile(expression string, linkType uint32) (func([]byte, uint32) bool, err
 	if err != nil {
 		return nil, fmt.Errorf("filter %q: %w", expression, err)
 	}
-	return match, nil
+	return onLoopback(linkType, match), nil
 }
 
 // named gives a reader the name that errors know it by.

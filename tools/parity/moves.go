@@ -75,5 +75,15 @@ func octetsOf(list []*frame) (octets float64) {
 	return octets
 }
 
+// resized is by how many octets frames are of another size to either side.
+func resized(list []*frame) (octets float64) {
+	for _, f := range list {
+		if f.size != "" {
+			octets += math.Abs(float64(f.octets) - float64(f.theirs.size))
+		}
+	}
+	return octets
+}
+
 // cutElsewhere tells whether a timeout has parted two flows at other packets.
 func cutElsewhere(want, got row) bool { return spanOf(want) != spanOf(got) }

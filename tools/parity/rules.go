@@ -48,7 +48,7 @@ func (c *testCase) flowRule(flows ...row) rule {
 		return timesOutOfRange
 	}
 	around := c.around(flows...)
-	return cmp.Or(readOtherwise(c.otherwise(flows...)), readOtherwise(around), c.backwards(true, around))
+	return cmp.Or(readOtherwise(c.otherwise(flows...)), readOtherwise(around), c.backwards(around))
 }
 
 // frameRule explains a column of a flow that both have by the frames that can have
@@ -62,7 +62,7 @@ func (c *testCase) frameRule(name string, want, got row) rule {
 	if cutElsewhere(want, got) {
 		elsewhere = readOtherwise(around)
 	}
-	return cmp.Or(movedBy(c.otherwise(want, got), name, want, got), elsewhere, c.backwards(strings.Contains(name, "_ms"), around))
+	return cmp.Or(movedBy(c.otherwise(want, got), name, want, got), elsewhere, c.backwardsColumn(name, want, got, around))
 }
 
 func outOfRange(flows ...row) bool {
@@ -87,21 +87,6 @@ func readOtherwise(list []*frame) rule {
 	return ""
 }
 
-// backwards explains by a packet whose time the reference moves. That changes
-// times, and what is in a flow only where a timeout may have cut it elsewhere.
-func (c *testCase) backwards(timed bool, list []*frame) rule {
-	moved, first, last := false, uint64(math.MaxUint64), uint64(0)
-	for _, f := range list {
-		moved = moved || f.clampedMs != f.timeMs
-		first, last = min(first, f.timeMs), max(last, f.clampedMs)
-	}
-	cut := uint64(min(c.config.IdleTimeout, c.config.ActiveTimeout).Milliseconds())
-	if moved && (timed || last-first >= cut) {
-		return timesBackwards
-	}
-	return ""
-}
-
 // directionRule explains a flow whose source is the other's destination.
 func (c *testCase) directionRule(want, got row) rule {
 	if number(got, "flow_part") > 0 {
@@ -116,18 +101,29 @@ func sized(name string) bool {
 	return strings.HasSuffix(name, "_ps") || strings.HasSuffix(name, "_bytes")
 }
 
-// columnRule explains a column that differs in a flow that both have.
-func (c *testCase) columnRule(name string, want, got row) rule {
-	w, g := number(want, name), number(got, name)
-	if sized(name) {
-		for _, r := range []row{want, got} {
-			for _, f := range c.frames.of(tupleOfRow(r), spanOf(r)) {
-				if f.size != "" {
-					return f.size
-				}
-			}
+// sizeRule explains a column of sizes by frames that are of another size to either
+// side; sums of octets by no more than that.
+func (c *testCase) sizeRule(name string, want, got row) rule {
+	if !sized(name) {
+		return ""
+	}
+	by := math.Abs(number(want, name) - number(got, name))
+	for _, r := range []row{want, got} {
+		frames := c.frames.of(tupleOfRow(r), spanOf(r))
+		i := slices.IndexFunc(frames, func(f *frame) bool { return f.size != "" })
+		if i >= 0 && (!strings.HasSuffix(name, "_bytes") || by <= resized(frames)) {
+			return frames[i].size
 		}
 	}
+	return ""
+}
+
+// columnRule explains a column that differs in a flow that both have.
+func (c *testCase) columnRule(name string, want, got row) rule {
+	if rule := c.sizeRule(name, want, got); rule != "" {
+		return rule
+	}
+	w, g := number(want, name), number(got, name)
 	if strings.Contains(name, "stddev_piat_ms") && math.Abs(w-g) <= deviationTolerance(name, got) {
 		return gapDeviation
 	}

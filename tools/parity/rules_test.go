@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -180,7 +181,9 @@ func TestTimesThatRunBackwardsExplainNoOtherColumn(t *testing.T) {
 		test := &testCase{config: userspace.DefaultConfig(), frames: newFrames()}
 		key := tupleOfRow(flow).key()
 		test.frames.ours[key] = []*frame{{timeMs: 10_000, clampedMs: 10_005, metered: true}, {timeMs: c.last, clampedMs: c.last, metered: true}}
-		if got := test.columnRule(c.column, flow, flow); got != c.want {
+		theirs := maps.Clone(flow) // the packet is the first, and moved
+		theirs["bidirectional_first_seen_ms"] = 10_005.0
+		if got := test.columnRule(c.column, theirs, flow); got != c.want {
 			t.Errorf("%s until %d ms: %q, want %q", c.column, c.last, got, c.want)
 		}
 	}
