@@ -16,6 +16,7 @@ import (
 type datagrams struct {
 	conn    *net.UDPConn
 	limits  *limits
+	pace    *pace // of all sockets of the output, one after the other
 	written atomic.Int64
 	flight  flight[departure]
 }
@@ -28,7 +29,7 @@ type departure struct {
 
 // dialDatagrams makes a socket for the address, or for one of those that a name has: of
 // each try for the next, since no socket finds out by itself whether somebody listens.
-func dialDatagrams(ctx context.Context, p place, l *limits, try int) (*datagrams, error) {
+func dialDatagrams(ctx context.Context, p place, l *limits, pace *pace, try int) (*datagrams, error) {
 	host, port, err := net.SplitHostPort(p.address)
 	if err != nil {
 		return nil, err
@@ -47,10 +48,13 @@ func dialDatagrams(ctx context.Context, p place, l *limits, try int) (*datagrams
 	if err != nil {
 		return nil, bareNetwork(err)
 	}
-	return &datagrams{conn: conn.(*net.UDPConn), limits: l}, nil
+	return &datagrams{conn: conn.(*net.UDPConn), limits: l, pace: pace}, nil
 }
 
 func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) error {
+	if err := d.pace.wait(ctx, len(p)); err != nil {
+		return err
+	}
 	begun := time.Now()
 	for {
 		err := d.conn.SetWriteDeadline(time.Now().Add(d.limits.stall))

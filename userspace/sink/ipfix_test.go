@@ -209,7 +209,10 @@ type port struct {
 	done chan struct{}
 }
 
-func gather(t *testing.T, address string) *port {
+func gather(t *testing.T, address string) *port { return gatherNow(t, address, func() {}) }
+
+// gatherNow is gather by somebody who does something else after each datagram.
+func gatherNow(t *testing.T, address string, between func()) *port {
 	t.Helper()
 	a, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -222,8 +225,7 @@ func gather(t *testing.T, address string) *port {
 	p := &port{UDPConn: conn, from: map[string][][]byte{}, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		for {
-			buffer := make([]byte, 1<<16)
+		for buffer := make([]byte, 1<<16); ; between() {
 			n, from, err := conn.ReadFromUDP(buffer)
 			if err != nil {
 				return
@@ -232,7 +234,7 @@ func gather(t *testing.T, address string) *port {
 			if p.from[from.String()] == nil {
 				p.all = append(p.all, from.String())
 			}
-			p.from[from.String()] = append(p.from[from.String()], buffer[:n])
+			p.from[from.String()] = append(p.from[from.String()], slices.Clone(buffer[:n]))
 			p.mu.Unlock()
 		}
 	}()
