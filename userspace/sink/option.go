@@ -23,6 +23,7 @@ type limits struct {
 	pauseMin, pauseMax time.Duration
 	look               time.Duration
 	silence            time.Duration // after which a datagram is taken to have arrived
+	hush               time.Duration // Linux says once in 2 s that datagrams do not arrive
 }
 
 // The bounds of a queue unless WithQueue sets others, and how long Close waits
@@ -40,7 +41,7 @@ func newLimits(opts []Option) limits {
 		resolver: &net.Resolver{PreferGo: true},
 		connect:  10 * time.Second, stall: 10 * time.Second, accept: 2 * time.Second,
 		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
-		look: 20 * time.Millisecond, silence: 100 * time.Millisecond,
+		look: 20 * time.Millisecond, silence: 100 * time.Millisecond, hush: 2500 * time.Millisecond,
 	}
 	for _, opt := range opts {
 		opt(&l)

@@ -10,11 +10,21 @@ import (
 type pace struct {
 	octets int       // a second; 0 is as fast as the kernel takes them
 	due    time.Time // when the next may go
+	told   time.Time // when somebody last said that they do not arrive
 }
 
 // paceBurst is what may go at once after a pause, at the pace. It is a few timer ticks,
 // since no sleep is shorter.
 const paceBurst = 3 * time.Millisecond
+
+// hush waits until whoever said that nothing arrives would say so again: machines send few
+// such messages a second, and silence would be taken for arrival.
+func (p *pace) hush(ctx context.Context, d time.Duration) error {
+	if left := d - time.Since(p.told); !p.told.IsZero() && left > 0 {
+		return wait(ctx, left)
+	}
+	return nil
+}
 
 // wait waits until a datagram of so many octets may go.
 func (p *pace) wait(ctx context.Context, octets int) error {
