@@ -48,6 +48,7 @@ func newExporter(name string, p place, columns []feature.Column, o *ipfix.Option
 	if p.network == networkUDP {
 		octets = o.Octets(ipfix.DatagramOctets)
 	}
+	o.Idle, o.Active = l.idle, l.active
 	even := &pace{octets: o.Rate}
 	e := ipfix.NewEncoder(columns, o, octets)
 	x := &exporter{remote: newRemote(name, p, ipfixEncoder{e}, nil, l)}

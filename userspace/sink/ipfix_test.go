@@ -512,3 +512,25 @@ func TestStatisticsCountWhatWasGivenUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who is connected is told of the timeouts, before any flow.
+func TestTimeoutsComeWithTheTemplatesOfAConnection(t *testing.T) {
+	p := gather(t, "127.0.0.1:0")
+	s := openExporter(t, "udp://"+p.LocalAddr().String(), WithDrain(30*time.Second), WithTimeouts(2*time.Minute, time.Hour))
+	if err := s.Write(numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := checkArrivals(t, p.sessions(t)); got[1] != 1 {
+		t.Errorf("the flow arrived %d times", got[1])
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Set 262, of 12 octets: domain 0, 3600 s, 120 s.
+	want := []byte{1, 6, 0, 12, 0, 0, 0, 0, 0x0e, 0x10, 0, 120}
+	if first := p.from[p.all[0]][0]; !bytes.Contains(first, want) {
+		t.Errorf("the first message holds no record of the timeouts: %x", first)
+	}
+}

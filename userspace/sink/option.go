@@ -15,6 +15,8 @@ type limits struct {
 	queueing        bool
 	drain           time.Duration
 
+	idle, active time.Duration // timeouts of the flows, to be told of; 0 if not known
+
 	tls *tls.Config // nil for the system's roots, and no certificate of its own
 
 	resolver           *net.Resolver
@@ -72,4 +74,9 @@ func WithDrain(d time.Duration) Option {
 // the system's roots or the configuration's have signed. Without it, weir has no certificate.
 func WithTLS(c *tls.Config) Option {
 	return func(l *limits) { l.tls = c }
+}
+
+// WithTimeouts has IPFIX over a network tell when flows are closed.
+func WithTimeouts(idle, active time.Duration) Option {
+	return func(l *limits) { l.idle, l.active = idle, active }
 }

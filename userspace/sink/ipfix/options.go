@@ -22,6 +22,8 @@ type Options struct {
 	// Rate is how many octets of messages go out over UDP in a second at most; 0 is as
 	// fast as the kernel takes them.
 	Rate int
+	// Idle and Active are the timeouts of the flows; 0 where they are not known.
+	Idle, Active time.Duration
 }
 
 // The octets of a message unless the options say: what an Ethernet frame holds beside
