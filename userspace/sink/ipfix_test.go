@@ -22,10 +22,11 @@ import (
 
 // A session is what an independent reader makes of one connection.
 type session struct {
-	messages  int
-	templates []int            // messages with templates, by number
-	flows     []uint64         // packets of both directions, in order
-	last      map[string]int64 // of the last options record of each kind, by element
+	withdrawals []int // messages that withdraw all templates
+	messages    int
+	templates   []int            // messages with templates, by number
+	flows       []uint64         // packets of both directions, in order
+	last        map[string]int64 // of the last options record of each kind, by element
 }
 
 // readSession holds messages to the protocol: templates before data, and sequence numbers
@@ -56,6 +57,10 @@ func readFrom(t *testing.T, messages [][]byte, sequence uint32) (s session) {
 		for _, set := range p.FlowSets {
 			switch set := set.(type) {
 			case netflow.TemplateFlowSet:
+				if set.Records[0].FieldCount == 0 { // all are withdrawn
+					s.withdrawals = append(s.withdrawals, s.messages)
+					continue
+				}
 				if n := len(s.templates); n == 0 || s.templates[n-1] != s.messages {
 					s.templates = append(s.templates, s.messages)
 				}

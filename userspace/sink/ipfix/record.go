@@ -56,10 +56,15 @@ type Guard func(dst []byte, c *feature.Column, missing string, value func([]byte
 
 // AppendTemplates appends every template, and the timeouts if they are known, as records.
 func (e *Encoder) AppendTemplates(dst []byte) []byte {
+	return appendTimeouts(appendStatisticsTemplates(e.AppendFlowTemplates(dst)), e.options)
+}
+
+// AppendFlowTemplates appends the templates of flows, as records.
+func (e *Encoder) AppendFlowTemplates(dst []byte) []byte {
 	for i := range e.templates {
 		dst = e.templates[i].appendTo(dst)
 	}
-	return appendTimeouts(appendStatisticsTemplates(dst), e.options)
+	return dst
 }
 
 // AppendFlow appends the flow's record, or its records. A nil guard guards nothing.
