@@ -58,6 +58,7 @@ func TestDatagramsKeepTheirPace(t *testing.T) {
 	}
 	ended, end := context.WithCancel(context.Background())
 	end()
+	p.due = time.Now().Add(time.Hour)
 	if err := p.wait(ended, 1000); err == nil {
 		t.Error("the wait for the next does not end with its context")
 	}
