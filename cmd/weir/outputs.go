@@ -52,7 +52,7 @@ func openOutputs(env *environment, s *settings, say speaker) (*outputs, error) {
 			specs[0] = sink.Table + ":-"
 		}
 	}
-	options := []sink.Option{sink.WithQueue(s.queueFlows.n, s.queueOctets.n), sink.WithDrain(s.drain.d)}
+	options := []sink.Option{sink.WithQueue(s.queueFlows.n, s.queueOctets.n), sink.WithDrain(s.drain.d), sink.WithTimeouts(s.idle.d, s.active.d)}
 	if !s.offline {
 		options = append(options, sink.WithQueueing())
 	}

@@ -19,7 +19,7 @@ func schemaCommand(env *environment) *cli.Command {
 	splt := &number{min: 1, max: bpf.SPLTMax, n: 10}
 	return &cli.Command{
 		Name:      "schema",
-		Usage:     "list every column: type, unit, formula",
+		Usage:     "list every column: type, unit, formula, IPFIX element",
 		UsageText: "weir schema [OPTIONS]",
 		Flags: []cli.Flag{
 			formatFlag,
@@ -47,11 +47,18 @@ func printJSON(w io.Writer, v any) error {
 
 func printSchema(w io.Writer, fields []feature.Field) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "COLUMN\tTYPE\tUNIT\tGROUP\tNDPI\tDEFINITION")
+	fmt.Fprintln(t, "COLUMN\tTYPE\tUNIT\tGROUP\tNDPI\tIPFIX\tDEFINITION")
 	for _, f := range fields {
-		fmt.Fprintln(t, strings.Join([]string{f.Name, f.Type, orDash(f.Unit), f.Group, orDash(f.Learnt), f.Definition}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{f.Name, f.Type, orDash(f.Unit), f.Group, orDash(f.Learnt), orDash(mainElement(f.IPFIX)), f.Definition}, "\t"))
 	}
 	return ignoreGone(t.Flush())
+}
+
+// mainElement leaves out the elements that say the same besides: they would make the
+// column twice as wide.
+func mainElement(elements string) string {
+	element, _, _ := strings.Cut(elements, ";")
+	return element
 }
 
 func orDash(text string) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -123,6 +124,12 @@ func TestSchemaListsEveryColumn(t *testing.T) {
 	text := lines(f.out.String())
 	if len(text) != len(want)+1 || !strings.HasPrefix(text[0], "COLUMN") {
 		t.Errorf("%d lines, the first %q; want a header and one for each of %d columns", len(text), text[0], len(want))
+	}
+	for column, element := range map[string]string{"interface": "interfaceName (82)", "dst2src_packets": "reverse packetDeltaCount (2)", "fragments": "-"} {
+		line := regexp.MustCompile(`(?m)^` + column + ` .*  ` + regexp.QuoteMeta(element) + `  `)
+		if !line.MatchString(f.out.String()) {
+			t.Errorf("the line of %s names no IPFIX element %s", column, element)
+		}
 	}
 }
 

@@ -216,6 +216,8 @@ func sinks() []row {
 			"userspace/sink TestG3NobodyListensCostsWhatFindsNoRoom", "userspace/sink TestG3ConnectionThatIsNeverAnsweredHoldsNothingUp",
 			"userspace/sink TestG3ReaderThatLeavesAgainAndAgainMissesNothing", "userspace/sink TestG3ResetsAreFollowedByWhatWasNotTaken",
 			"userspace/sink TestG3CollectorThatStallsHasWhatCountsAsSent", "userspace/sink TestG3CollectorThatComesLateGetsWhatWaited",
+			"userspace/sink TestG3BurstOverUDPLeavesTheCollectorTime", "cmd/weir TestG3FullQueueOfAnInterfaceCostsNoFlows",
+			"cmd/weir TestG3MessagesLongerThanThePathAreSentAgain", "cmd/weir TestG3RouterThatKnowsNoWayCostsWhatIsCounted",
 			"userspace/sink TestG3FlowsArriveOverTLSInOrderEachOnce", "userspace/sink TestG3HandshakeThatFailsCostsWhatFindsNoRoom",
 			"userspace/sink TestG3ResetsOfTLSAreFollowedByWhatWasNotTaken", "userspace/sink TestG3CollectorThatStallsHasWhatCountsAsSentOverTLS",
 			"cmd/weir TestG3FlowsAreSentOverTLSFromTheSandbox", "cmd/weir TestG3CollectorThatIsNotTrustedGetsNothing",

@@ -3,8 +3,10 @@ package sink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +18,7 @@ import (
 type datagrams struct {
 	conn    *net.UDPConn
 	limits  *limits
+	pace    *pace // of all sockets of the output, one after the other
 	written atomic.Int64
 	flight  flight[departure]
 }
@@ -28,9 +31,12 @@ type departure struct {
 
 // dialDatagrams makes a socket for the address, or for one of those that a name has: of
 // each try for the next, since no socket finds out by itself whether somebody listens.
-func dialDatagrams(ctx context.Context, p place, l *limits, try int) (*datagrams, error) {
+func dialDatagrams(ctx context.Context, p place, l *limits, pace *pace, try int) (*datagrams, error) {
 	host, port, err := net.SplitHostPort(p.address)
 	if err != nil {
+		return nil, err
+	}
+	if err := pace.hush(ctx, l.hush); err != nil {
 		return nil, err
 	}
 	brief, cancel := context.WithTimeout(ctx, l.connect)
@@ -43,14 +49,31 @@ func dialDatagrams(ctx context.Context, p place, l *limits, try int) (*datagrams
 	if err != nil {
 		return nil, err
 	}
-	conn, err := (&net.Dialer{Timeout: l.connect}).DialContext(ctx, p.network, address)
+	conn, err := (&net.Dialer{Timeout: l.connect, Control: tellAll}).DialContext(ctx, p.network, address)
 	if err != nil {
 		return nil, bareNetwork(err)
 	}
-	return &datagrams{conn: conn.(*net.UDPConn), limits: l}, nil
+	return &datagrams{conn: conn.(*net.UDPConn), limits: l, pace: pace}, nil
+}
+
+// tellAll has the kernel say of a socket what it keeps to itself otherwise: that the
+// interface's queue was full, and that a router knows no way.
+func tellAll(network, _ string, raw syscall.RawConn) (err error) {
+	level, option := unix.SOL_IP, unix.IP_RECVERR
+	if network == "udp6" {
+		level, option = unix.SOL_IPV6, unix.IPV6_RECVERR
+	}
+	controlled := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, 1) })
+	if err = errors.Join(controlled, err); err != nil {
+		return fmt.Errorf("have errors of datagrams told: %w", err)
+	}
+	return nil
 }
 
 func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) error {
+	if err := d.pace.wait(ctx, len(p)); err != nil {
+		return err
+	}
 	begun := time.Now()
 	for {
 		err := d.conn.SetWriteDeadline(time.Now().Add(d.limits.stall))
@@ -62,7 +85,7 @@ func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) er
 		}
 		// What the kernel has no room for now it may have later.
 		if !errors.Is(err, unix.ENOBUFS) || time.Since(begun) > d.limits.stall {
-			return bareNetwork(err)
+			return d.told(bareNetwork(err))
 		}
 		if err := wait(ctx, d.limits.look); err != nil {
 			return err
@@ -75,10 +98,19 @@ func (d *datagrams) write(ctx context.Context, p []byte, arrived func(int64)) er
 
 func (d *datagrams) look(arrived func(int64)) error {
 	if err := d.answer(); err != nil {
-		return err
+		return d.told(err)
 	}
 	d.land(arrived)
 	return nil
+}
+
+// told remembers when the error was told, unless all is mended already: of a message that
+// was too long for the path the kernel keeps what the path lets through.
+func (d *datagrams) told(err error) error {
+	if !errors.Is(err, unix.EMSGSIZE) {
+		d.pace.told = time.Now()
+	}
+	return err
 }
 
 // land takes what has been under way for long enough to have arrived.

@@ -80,6 +80,9 @@ func (s *stream) begin() {
 		return
 	}
 	header := s.encoder.appendHeader(nil)
+	if e, ok := s.encoder.(*ipfixFile); ok && s.length > 0 {
+		header = e.appendSuccession(nil)
+	}
 	if s.sequence != nil {
 		next := s.sequence.first(s.buffer)
 		next.number(header)

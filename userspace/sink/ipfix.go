@@ -48,6 +48,8 @@ func newExporter(name string, p place, columns []feature.Column, o *ipfix.Option
 	if p.network == networkUDP {
 		octets = o.Octets(ipfix.DatagramOctets)
 	}
+	o.Idle, o.Active = l.idle, l.active
+	even := &pace{octets: o.Rate}
 	e := ipfix.NewEncoder(columns, o, octets)
 	x := &exporter{remote: newRemote(name, p, ipfixEncoder{e}, nil, l)}
 	all := ipfix.NewMessages(o, octets, time.Now)
@@ -59,7 +61,7 @@ func newExporter(name string, p place, columns []feature.Column, o *ipfix.Option
 		m := &messageLink{messages: all, templates: templates, statistics: x.appendStatistics, every: o.Resend}
 		var err error
 		if p.network == networkUDP {
-			m.datagrams, err = dialDatagrams(ctx, p, &x.limits, try)
+			m.datagrams, err = dialDatagrams(ctx, p, &x.limits, even, try)
 			m.link = m.datagrams
 		} else {
 			m.link, err = dial(ctx, p, &x.limits)

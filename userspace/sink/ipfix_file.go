@@ -32,7 +32,13 @@ func newIPFIXFile(columns []feature.Column, o *ipfix.Options) *ipfixFile {
 
 // appendHeader implements encoder.
 func (e *ipfixFile) appendHeader(dst []byte) []byte {
-	return e.appendMessages(dst, e.AppendTemplates(nil))
+	return e.appendMessages(dst, e.AppendFlowTemplates(nil))
+}
+
+// appendSuccession is appendHeader where messages come before: their templates end first,
+// since those that follow have the same ids.
+func (e *ipfixFile) appendSuccession(dst []byte) []byte {
+	return e.appendHeader(e.appendMessages(dst, ipfix.AppendWithdrawal(nil)))
 }
 
 // appendFlow implements encoder.

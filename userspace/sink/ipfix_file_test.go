@@ -12,6 +12,8 @@ import (
 
 	"github.com/weirflow/weir/userspace"
 	"github.com/weirflow/weir/userspace/feature"
+
+	"github.com/weirflow/weir/userspace/sink/ipfix"
 )
 
 // writeNumbered opens a file of messages, and writes flows from one number to another.
@@ -40,6 +42,9 @@ func readFile(t *testing.T, path string) []byte {
 	return all
 }
 
+// withdrawal is of all templates of flows (RFC 7011, 8.1).
+var withdrawal = []byte{0, 2, 0, 8, 0, 2, 0, 0}
+
 // A file is gone on with after its last whole message, with templates again.
 func TestFilesOfMessagesAreGoneOnWith(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "flows.ipfix")
@@ -60,6 +65,12 @@ func TestFilesOfMessagesAreGoneOnWith(t *testing.T) {
 		}
 		if s := readSession(t, split(t, string(got[len(whole):]))); len(s.flows) != 10 || len(s.templates) != 1 {
 			t.Errorf("after %d octets of a message: %d flows, templates in messages %v", torn, len(s.flows), s.templates)
+		}
+		if withdrawn := got[len(whole)+ipfix.HeaderOctets:]; !bytes.HasPrefix(withdrawn, withdrawal) {
+			t.Errorf("the templates before are not withdrawn: %x", withdrawn[:8])
+		}
+		if bytes.Contains(whole, withdrawal) {
+			t.Error("templates are withdrawn where there were none")
 		}
 	}
 }
@@ -154,6 +165,9 @@ func TestFilesOfMessagesAreNumberedAsTheyAreWritten(t *testing.T) {
 		read := readSession(t, split(t, string(readFile(t, path))))
 		if len(read.flows) != records || len(read.templates) != 3 || refused != 200 {
 			t.Errorf("%s: %d records, templates in messages %v, %d flows refused; want %d, three times and 200", ending, len(read.flows), read.templates, refused, records)
+		}
+		if len(read.withdrawals) != 2 || read.withdrawals[0] != read.templates[1]-1 || read.withdrawals[1] != read.templates[2]-1 {
+			t.Errorf("%s: templates are withdrawn in messages %v, and come again in %v", ending, read.withdrawals, read.templates[1:])
 		}
 		if first, last := read.templates[1], read.templates[2]; first < 100 || first > 400 || last > read.messages-100 {
 			t.Errorf("%s: templates are in messages %v of %d, want some amid flows that waited", ending, read.templates, read.messages)

@@ -22,10 +22,11 @@ import (
 
 // A session is what an independent reader makes of one connection.
 type session struct {
-	messages  int
-	templates []int            // messages with templates, by number
-	flows     []uint64         // packets of both directions, in order
-	last      map[string]int64 // of the last options record of each kind, by element
+	withdrawals []int // messages that withdraw all templates
+	messages    int
+	templates   []int            // messages with templates, by number
+	flows       []uint64         // packets of both directions, in order
+	last        map[string]int64 // of the last options record of each kind, by element
 }
 
 // readSession holds messages to the protocol: templates before data, and sequence numbers
@@ -56,6 +57,10 @@ func readFrom(t *testing.T, messages [][]byte, sequence uint32) (s session) {
 		for _, set := range p.FlowSets {
 			switch set := set.(type) {
 			case netflow.TemplateFlowSet:
+				if set.Records[0].FieldCount == 0 { // all are withdrawn
+					s.withdrawals = append(s.withdrawals, s.messages)
+					continue
+				}
 				if n := len(s.templates); n == 0 || s.templates[n-1] != s.messages {
 					s.templates = append(s.templates, s.messages)
 				}
@@ -209,7 +214,10 @@ type port struct {
 	done chan struct{}
 }
 
-func gather(t *testing.T, address string) *port {
+func gather(t *testing.T, address string) *port { return gatherNow(t, address, func() {}) }
+
+// gatherNow is gather by somebody who does something else after each datagram.
+func gatherNow(t *testing.T, address string, between func()) *port {
 	t.Helper()
 	a, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
@@ -222,8 +230,7 @@ func gather(t *testing.T, address string) *port {
 	p := &port{UDPConn: conn, from: map[string][][]byte{}, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		for {
-			buffer := make([]byte, 1<<16)
+		for buffer := make([]byte, 1<<16); ; between() {
 			n, from, err := conn.ReadFromUDP(buffer)
 			if err != nil {
 				return
@@ -232,7 +239,7 @@ func gather(t *testing.T, address string) *port {
 			if p.from[from.String()] == nil {
 				p.all = append(p.all, from.String())
 			}
-			p.from[from.String()] = append(p.from[from.String()], buffer[:n])
+			p.from[from.String()] = append(p.from[from.String()], slices.Clone(buffer[:n]))
 			p.mu.Unlock()
 		}
 	}()
@@ -508,5 +515,27 @@ func TestStatisticsCountWhatWasGivenUp(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who is connected is told of the timeouts, before any flow.
+func TestTimeoutsComeWithTheTemplatesOfAConnection(t *testing.T) {
+	p := gather(t, "127.0.0.1:0")
+	s := openExporter(t, "udp://"+p.LocalAddr().String(), WithDrain(30*time.Second), WithTimeouts(2*time.Minute, time.Hour))
+	if err := s.Write(numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := checkArrivals(t, p.sessions(t)); got[1] != 1 {
+		t.Errorf("the flow arrived %d times", got[1])
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	// Set 262, of 12 octets: domain 0, 3600 s, 120 s.
+	want := []byte{1, 6, 0, 12, 0, 0, 0, 0, 0x0e, 0x10, 0, 120}
+	if first := p.from[p.all[0]][0]; !bytes.Contains(first, want) {
+		t.Errorf("the first message holds no record of the timeouts: %x", first)
 	}
 }

@@ -15,6 +15,8 @@ type limits struct {
 	queueing        bool
 	drain           time.Duration
 
+	idle, active time.Duration // timeouts of the flows, to be told of; 0 if not known
+
 	tls *tls.Config // nil for the system's roots, and no certificate of its own
 
 	resolver           *net.Resolver
@@ -23,6 +25,7 @@ type limits struct {
 	pauseMin, pauseMax time.Duration
 	look               time.Duration
 	silence            time.Duration // after which a datagram is taken to have arrived
+	hush               time.Duration // Linux says once in 2 s that datagrams do not arrive
 }
 
 // The bounds of a queue unless WithQueue sets others, and how long Close waits
@@ -40,7 +43,7 @@ func newLimits(opts []Option) limits {
 		resolver: &net.Resolver{PreferGo: true},
 		connect:  10 * time.Second, stall: 10 * time.Second, accept: 2 * time.Second,
 		pauseMin: 250 * time.Millisecond, pauseMax: 30 * time.Second,
-		look: 20 * time.Millisecond, silence: 100 * time.Millisecond,
+		look: 20 * time.Millisecond, silence: 100 * time.Millisecond, hush: 2500 * time.Millisecond,
 	}
 	for _, opt := range opts {
 		opt(&l)
@@ -71,4 +74,9 @@ func WithDrain(d time.Duration) Option {
 // the system's roots or the configuration's have signed. Without it, weir has no certificate.
 func WithTLS(c *tls.Config) Option {
 	return func(l *limits) { l.tls = c }
+}
+
+// WithTimeouts has IPFIX over a network tell when flows are closed.
+func WithTimeouts(idle, active time.Duration) Option {
+	return func(l *limits) { l.idle, l.active = idle, active }
 }

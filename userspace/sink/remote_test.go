@@ -121,7 +121,7 @@ func arrivals(t *testing.T, received []string) map[uint64]int {
 // quickly has everything happen sooner.
 func quickly(l *limits) {
 	l.connect, l.stall, l.drain = 300*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
-	l.pauseMin, l.pauseMax, l.look = 5*time.Millisecond, 20*time.Millisecond, 2*time.Millisecond
+	l.pauseMin, l.pauseMax, l.look, l.hush = 5*time.Millisecond, 20*time.Millisecond, 2*time.Millisecond, 5*time.Millisecond
 }
 
 // refusals add up what errors say was not sent, by cause.

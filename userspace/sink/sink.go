@@ -113,7 +113,7 @@ type SpecError struct {
 }
 
 func (e *SpecError) Error() string {
-	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, ipfix:PATH, - for standard output, or a path ending in .csv, .ndjson, .jsonl or .ipfix; csv, ndjson and ipfix may have tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH for a path, ipfix udp://HOST:PORT too; csv may end in ?formulas=keep, ndjson in ?events=label, ipfix in ?biflow=off, domain=N, message=OCTETS, templates=DURATION", e.Spec, e.Reason)
+	return fmt.Sprintf("output %q: %s; want csv:PATH, ndjson:PATH, table:PATH, ipfix:PATH, - for standard output, or a path ending in .csv, .ndjson, .jsonl or .ipfix; csv, ndjson and ipfix may have tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH for a path, ipfix udp://HOST:PORT too; csv may end in ?formulas=keep, ndjson in ?events=label, ipfix in ?biflow=off, domain=N, message=OCTETS, rate=OCTETS, templates=DURATION", e.Spec, e.Reason)
 }
 
 // Open opens the output that spec names and writes its header. The path - is

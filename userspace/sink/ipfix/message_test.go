@@ -113,16 +113,18 @@ func number(value []byte) (n uint64) {
 
 func TestOptions(t *testing.T) {
 	for s, want := range map[string]Options{
-		"":           {Resend: DefaultResend},
-		"biflow=off": {Resend: DefaultResend, OneWay: true},
-		"domain=4294967295&message=1200&templates=5s": {Resend: 5 * time.Second, Domain: 1<<32 - 1, Message: 1200},
+		"":           {Resend: DefaultResend, Rate: DefaultRate},
+		"biflow=off": {Resend: DefaultResend, Rate: DefaultRate, OneWay: true},
+		"domain=4294967295&message=1200&templates=5s": {Resend: 5 * time.Second, Rate: DefaultRate, Domain: 1<<32 - 1, Message: 1200},
+		"rate=0":      {Resend: DefaultResend},
+		"rate=100000": {Resend: DefaultResend, Rate: 100000},
 	} {
 		if got, err := ParseOptions(s); err != nil || *got != want {
 			t.Errorf("%q is %+v, %v; want %+v", s, got, err, want)
 		}
 	}
 	for _, s := range []string{"biflow=on", "biflow", "domain=-1", "domain=4294967296", "message=100", "message=65535", "message=x", "templates=5",
-		"templates=10ms", "events=label", "&", "biflow=off&"} {
+		"templates=10ms", "rate=-1", "rate=99999", "rate=2147483648", "rate=1M", "events=label", "&", "biflow=off&"} {
 		if got, err := ParseOptions(s); err == nil {
 			t.Errorf("%q is %+v, want an error", s, got)
 		}

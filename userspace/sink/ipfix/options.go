@@ -2,6 +2,7 @@ package ipfix
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,11 @@ type Options struct {
 	Message int
 	// Resend is how often templates are sent again over UDP.
 	Resend time.Duration
+	// Rate is how many octets of messages go out over UDP in a second at most; 0 is as
+	// fast as the kernel takes them.
+	Rate int
+	// Idle and Active are the timeouts of the flows; 0 where they are not known.
+	Idle, Active time.Duration
 }
 
 // The octets of a message unless the options say: what an Ethernet frame holds beside
@@ -33,6 +39,13 @@ const (
 // DefaultResend is how often templates are sent again unless the options say.
 const DefaultResend = 30 * time.Second
 
+// DefaultRate is 100 Mbit/s: what collectors keep up with, and no probe of a 10 Gbit/s
+// link usually needs. It is of UDP alone; TCP slows down by itself.
+const DefaultRate = 12_500_000
+
+// leastRate is some 70 messages of the usual length a second: less would look stuck.
+const leastRate = 100_000
+
 // Octets is how many a message has at most, of a transport that usually has so many.
 func (o *Options) Octets(usual int) int {
 	if o.Message > 0 {
@@ -44,7 +57,7 @@ func (o *Options) Octets(usual int) int {
 // ParseOptions reads what stands behind the question mark of an output:
 // NAME=VALUE, separated by &.
 func ParseOptions(s string) (*Options, error) {
-	o := &Options{Resend: DefaultResend}
+	o := &Options{Resend: DefaultResend, Rate: DefaultRate}
 	if s == "" {
 		return o, nil
 	}
@@ -82,8 +95,14 @@ func (o *Options) set(name, value string) error {
 			return fmt.Errorf("?templates=%s: want a duration of at least a second, as in 30s", value)
 		}
 		o.Resend = d
+	case "rate":
+		n, err := strconv.Atoi(value)
+		if err != nil || n != 0 && n < leastRate || n > math.MaxInt32 {
+			return fmt.Errorf("?rate=%s: want %d to %d octets a second, or 0 for no bound", value, leastRate, math.MaxInt32)
+		}
+		o.Rate = n
 	default:
-		return fmt.Errorf("no option is called %q; ipfix has biflow, domain, message and templates", name)
+		return fmt.Errorf("no option is called %q; ipfix has biflow, domain, message, rate and templates", name)
 	}
 	return nil
 }

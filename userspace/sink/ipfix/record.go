@@ -38,7 +38,7 @@ const (
 // An Encoder makes records of flows. It is not for use by several goroutines.
 type Encoder struct {
 	templates [len(families)]template
-	oneWay    bool
+	options   *Options
 	most      int // octets of a record
 	room      int // octets left for texts in the record that is being made
 	repaired  []byte
@@ -48,24 +48,29 @@ type Encoder struct {
 // element are left out. Records fit into messages of so many octets: texts that are too
 // long for that are cut.
 func NewEncoder(columns []feature.Column, o *Options, octets int) *Encoder {
-	return &Encoder{templates: newTemplates(columns, o.OneWay), oneWay: o.OneWay, most: octets - HeaderOctets - setHeader}
+	return &Encoder{templates: newTemplates(columns, o.OneWay), options: o, most: octets - HeaderOctets - setHeader}
 }
 
 // A Guard appends a column's value by calling value, or missing where that panics.
 type Guard func(dst []byte, c *feature.Column, missing string, value func([]byte) []byte) []byte
 
-// AppendTemplates appends every template, as records.
+// AppendTemplates appends every template, and the timeouts if they are known, as records.
 func (e *Encoder) AppendTemplates(dst []byte) []byte {
+	return appendTimeouts(appendStatisticsTemplates(e.AppendFlowTemplates(dst)), e.options)
+}
+
+// AppendFlowTemplates appends the templates of flows, as records.
+func (e *Encoder) AppendFlowTemplates(dst []byte) []byte {
 	for i := range e.templates {
 		dst = e.templates[i].appendTo(dst)
 	}
-	return appendStatisticsTemplates(dst)
+	return dst
 }
 
 // AppendFlow appends the flow's record, or its records. A nil guard guards nothing.
 func (e *Encoder) AppendFlow(dst []byte, r *feature.Row, guard Guard) []byte {
 	t := &e.templates[familyOf(&r.Record)]
-	if !e.oneWay {
+	if !e.options.OneWay {
 		return e.appendRecord(dst, t, 0, r, guard)
 	}
 	for direction := range r.Record.Dir {

@@ -2,6 +2,8 @@ package ipfix
 
 import (
 	"encoding/binary"
+	"math"
+	"time"
 
 	"github.com/netsampler/goflow2/v2/decoders/netflow"
 
@@ -12,6 +14,7 @@ import (
 const (
 	exportingSet = firstDataSet + uint16(len(families)) + iota
 	meteringSet
+	timeoutSet
 )
 
 // exporting are the elements of what was sent and what was not.
@@ -74,4 +77,30 @@ func (m *Messages) appendStatistics(dst []byte, set uint16, counts ...uint64) []
 		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
 	return endRecord(dst, length)
+}
+
+// appendTimeouts appends when flows are closed, and the template of that. They do not
+// change in a run, so that they go with the templates.
+func appendTimeouts(dst []byte, o *Options) []byte {
+	if o.Idle == 0 && o.Active == 0 {
+		return dst
+	}
+	dst, length := beginRecord(dst, optionsTemplateSet)
+	dst = binary.BigEndian.AppendUint16(dst, timeoutSet)
+	dst = binary.BigEndian.AppendUint16(dst, 3)
+	dst = binary.BigEndian.AppendUint16(dst, 1) // field is the scope
+	dst = appendSpecifier(dst, netflow.IPFIX_FIELD_observationDomainId, unsigned32, false)
+	dst = appendSpecifier(dst, netflow.IPFIX_FIELD_flowActiveTimeout, unsigned16, false)
+	dst = appendSpecifier(dst, netflow.IPFIX_FIELD_flowIdleTimeout, unsigned16, false)
+	dst, length = beginRecord(endRecord(dst, length), timeoutSet)
+	dst = binary.BigEndian.AppendUint32(dst, o.Domain)
+	dst = binary.BigEndian.AppendUint16(dst, seconds(o.Active))
+	dst = binary.BigEndian.AppendUint16(dst, seconds(o.Idle))
+	return endRecord(dst, length)
+}
+
+// seconds rounds up, since 0 would say that there is no timeout, and ends at the most that
+// the element holds.
+func seconds(d time.Duration) uint16 {
+	return uint16(min((d+time.Second-1)/time.Second, math.MaxUint16))
 }

@@ -135,3 +135,11 @@ func appendSpecifier(dst []byte, id uint16, k kind, reverse bool) []byte {
 	}
 	return dst
 }
+
+// AppendWithdrawal appends that all templates of flows so far are withdrawn (RFC 7011,
+// 8.1), as a record. It may not be in a set with templates.
+func AppendWithdrawal(dst []byte) []byte {
+	dst, length := beginRecord(dst, templateSet)
+	dst = binary.BigEndian.AppendUint16(dst, templateSet) // all of this kind
+	return endRecord(binary.BigEndian.AppendUint16(dst, 0), length)
+}
