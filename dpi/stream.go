@@ -120,7 +120,20 @@ func (w *Worker) Wrap(src userspace.Source, stop userspace.DPIStopper) userspace
 	l := src.Ledger()
 	s := &stream{w: w, src: src, stop: stop, yielded: tally{l.Delivered, l.Flows, l.EndReasons}}
 	s.ready.L, s.room.L = &s.mu, &s.mu
+	if w.o.Lossy {
+		s.reserve()
+	}
 	return s
+}
+
+// reserve takes now what memory the queue can come to take: of a live meter, which has no
+// time to ask for it in a flood.
+func (s *stream) reserve() {
+	all := make([]pending, s.w.o.Queue)
+	for i := range all {
+		all[i].stream, all[i].question = s, new(question)
+		s.spare = append(s.spare, &all[i])
+	}
 }
 
 // Flows implements userspace.Source.

@@ -160,7 +160,7 @@ func (a *attachSettings) meter(ctx context.Context, env *environment, s *setting
 // that can grow: Go's 100 would let an idle meter double when traffic comes. There is
 // little of it, some MB a second, and few pointers to follow, so that a collection
 // costs milliseconds.
-const liveGCPercent = 10
+const liveGCPercent = 5
 
 // observe runs a meter that is attached.
 func (r *meterRun) observe(ctx context.Context, a attached, more ...userspace.Option) (err error) {
