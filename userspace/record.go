@@ -35,6 +35,12 @@ func newRules(c *Config) rules {
 // anything.
 func reached(now, since, timeout uint64) bool { return int64(now-since) >= int64(timeout) }
 
+const nsPerMs = uint64(time.Millisecond)
+
+// timedOut is the same from the start of since's millisecond, as the reference,
+// which cuts times to milliseconds, counts it.
+func timedOut(now, since, timeout uint64) bool { return reached(now, since-since%nsPerMs, timeout) }
+
 // ended says whether the flow is of a TCP connection that has come to its end.
 func (u *rules) ended(tcpEnd uint8) bool { return u.graceNs > 0 && tcpEnd&tcpEndReached != 0 }
 
@@ -46,7 +52,7 @@ func (u *rules) over(c *core, nowNs uint64) bpf.EndReason {
 	switch {
 	case u.ended(c.tcpEnd) && reached(nowNs, c.endedNs, u.graceNs) && reached(lastNs, c.endedNs, u.graceNs-u.idleNs):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW
-	case reached(nowNs, lastNs, u.idleNs):
+	case timedOut(nowNs, lastNs, u.idleNs):
 		return bpf.WeirFlowEndReasonEND_IDLE
 	}
 	return bpf.WeirFlowEndReasonEND_NONE
@@ -59,7 +65,7 @@ func (u *rules) expired(c *core, p *bpf.Packet) bpf.EndReason {
 	if reason := u.over(c, p.TimeNs); reason != bpf.WeirFlowEndReasonEND_NONE {
 		return reason
 	}
-	split := reached(p.TimeNs, c.firstNs(), u.activeNs)
+	split := timedOut(p.TimeNs, c.firstNs(), u.activeNs)
 	switch {
 	case u.ended(c.tcpEnd) && (split || tcpReopens(c, p)):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW
