@@ -60,14 +60,20 @@ static __always_inline __u64 record_packets(const struct flow_core *r)
 /* Why the record would have to be closed at now_ns even without a packet: idle, or
  * a TCP connection past its end and the grace after it. Where both are so, what
  * came first is the reason, whenever somebody looks. */
-static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
+static __always_inline __u8 record_over_by(const struct flow_core *r, __u64 now_ns,
+					   int (*idle)(__u64, __u64, __u64))
 {
 	__u64 last_ns = record_last_ns(r);
 
 	if (tcp_ended(r) && reached(now_ns, end_of(r)->ended_ns, cfg_tcp_grace_ns) &&
 	    reached(last_ns, end_of(r)->ended_ns, cfg_tcp_grace_ns - cfg_idle_ns))
 		return END_OF_FLOW;
-	return timed_out(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
+	return idle(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
+}
+
+static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
+{
+	return record_over_by(r, now_ns, reached);
 }
 
 /* Why the packet may not go into this record any more; END_NONE if it may. Idle
@@ -75,7 +81,7 @@ static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
  * not split. */
 static __always_inline __u8 record_expired(const struct flow_core *r, const struct packet *p)
 {
-	__u8 reason = record_over(r, p->time_ns);
+	__u8 reason = record_over_by(r, p->time_ns, timed_out);
 	int ended = tcp_ended(r);
 
 	if (reason != END_NONE)
