@@ -85,7 +85,9 @@ func TestA2SplitsRacingSweepsKeepTheSequenceOfParts(t *testing.T) {
 
 func splitsRace(t *testing.T, o bpftest.Options, sweep sweeping) {
 	o.LinkType, o.Statistics, o.Samples, o.SampleOctets = 1, true, 3, 1
-	o.IdleNs, o.ActiveNs = uint64(time.Millisecond), uint64(10*time.Microsecond)
+	// Counted from the start of the first packet's millisecond: every packet of its end
+	// splits.
+	o.IdleNs, o.ActiveNs = uint64(2*time.Millisecond), uint64(950*time.Microsecond)
 	o.RingOctets = 256 << 20
 	o.Set = map[string]any{"cfg_sweep_piece": uint32(3)}
 	m := bpftest.New(t, o)

@@ -22,6 +22,22 @@ static __always_inline int reached(__u64 now, __u64 since, __u64 timeout)
 	return (__s64)(now - since) >= (__s64)timeout;
 }
 
+#define NS_PER_MS 1000000ULL
+
+/* The same from the start of since's millisecond, as the reference, which cuts times
+ * to milliseconds, counts it. Few packets come so close to a timeout that there is
+ * anything to divide. */
+static __always_inline int timed_out(__u64 now, __u64 since, __u64 timeout)
+{
+	__s64 age = now - since;
+
+	if (age <= (__s64)(timeout - NS_PER_MS))
+		return 0;
+	/* or the compiler takes the difference anew */
+	asm volatile("" : "+r"(age));
+	return age + (__s64)(since % NS_PER_MS) >= (__s64)timeout;
+}
+
 static __always_inline __u64 record_last_ns(const struct flow_core *r)
 {
 	return max_u64(r->dir[0].last_ns, r->dir[1].last_ns);
@@ -44,14 +60,20 @@ static __always_inline __u64 record_packets(const struct flow_core *r)
 /* Why the record would have to be closed at now_ns even without a packet: idle, or
  * a TCP connection past its end and the grace after it. Where both are so, what
  * came first is the reason, whenever somebody looks. */
-static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
+static __always_inline __u8 record_over_by(const struct flow_core *r, __u64 now_ns,
+					   int (*idle)(__u64, __u64, __u64))
 {
 	__u64 last_ns = record_last_ns(r);
 
 	if (tcp_ended(r) && reached(now_ns, end_of(r)->ended_ns, cfg_tcp_grace_ns) &&
 	    reached(last_ns, end_of(r)->ended_ns, cfg_tcp_grace_ns - cfg_idle_ns))
 		return END_OF_FLOW;
-	return reached(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
+	return idle(now_ns, last_ns, cfg_idle_ns) ? END_IDLE : END_NONE;
+}
+
+static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
+{
+	return record_over_by(r, now_ns, reached);
 }
 
 /* Why the packet may not go into this record any more; END_NONE if it may. Idle
@@ -59,12 +81,12 @@ static __always_inline __u8 record_over(const struct flow_core *r, __u64 now_ns)
  * not split. */
 static __always_inline __u8 record_expired(const struct flow_core *r, const struct packet *p)
 {
-	__u8 reason = record_over(r, p->time_ns);
+	__u8 reason = record_over_by(r, p->time_ns, timed_out);
 	int ended = tcp_ended(r);
 
 	if (reason != END_NONE)
 		return reason;
-	if (reached(p->time_ns, record_first_ns(r), cfg_active_ns))
+	if (timed_out(p->time_ns, record_first_ns(r), cfg_active_ns))
 		return ended ? END_OF_FLOW : END_ACTIVE;
 	return ended && tcp_reopens(r, p) ? END_OF_FLOW : END_NONE;
 }

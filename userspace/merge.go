@@ -23,7 +23,7 @@ func (u *rules) continues(a, b *bpf.Record) bool {
 	if _, carry := bits.Add64(a.IatSq, b.IatSq, 0); carry != 0 {
 		return false // only of records that overlap: gaps of one meter are fewer
 	}
-	return !u.ended(a.TcpEnd) && !reached(FirstNs(b), LastNs(a), u.idleNs) && !reached(last, FirstNs(a), u.activeNs)
+	return !u.ended(a.TcpEnd) && !timedOut(FirstNs(b), LastNs(a), u.idleNs) && !timedOut(last, FirstNs(a), u.activeNs)
 }
 
 // merge adds a part that was metered in user space to the kernel's record of the

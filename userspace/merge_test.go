@@ -74,9 +74,10 @@ func TestMergeKeepsTheDirectionOfASplitFlow(t *testing.T) {
 }
 
 func TestOnlyWhatASingleMeterWouldHaveKeptTogetherIsMerged(t *testing.T) {
-	u := &rules{idleNs: 100, activeNs: 1000, graceNs: 10}
-	spanning := func(first, last uint64) *bpf.Record {
-		return &bpf.Record{Dir: [2]bpf.Direction{{Packets: 2, FirstNs: first, LastNs: last}}}
+	u := &rules{idleNs: 100 * nsPerMs, activeNs: 1000 * nsPerMs, graceNs: 10 * nsPerMs}
+	spanning := func(firstMs, lastMs float64) *bpf.Record {
+		ms := float64(nsPerMs)
+		return &bpf.Record{Dir: [2]bpf.Direction{{Packets: 2, FirstNs: uint64(firstMs * ms), LastNs: uint64(lastMs * ms)}}}
 	}
 	ended := spanning(0, 10)
 	ended.TcpEnd = tcpEndReached
@@ -87,9 +88,12 @@ func TestOnlyWhatASingleMeterWouldHaveKeptTogetherIsMerged(t *testing.T) {
 	}{
 		{"soon after", spanning(0, 10), spanning(109, 200), true},
 		{"an idle timeout after", spanning(0, 10), spanning(110, 200), false},
+		{"soon after, by milliseconds", spanning(0, 10.1), spanning(109.9, 200), true},
+		{"an idle timeout after, by milliseconds", spanning(0, 10.9), spanning(110.1, 200), false},
 		{"one within the other", spanning(0, 500), spanning(100, 200), true},
 		{"together not as long as the active timeout", spanning(0, 90), spanning(100, 999), true},
 		{"together as long", spanning(0, 90), spanning(100, 1000), false},
+		{"together as long, by milliseconds", spanning(0.9, 90), spanning(100, 1000.1), false},
 		{"after an ended connection", ended, spanning(12, 20), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,6 +35,12 @@ func newRules(c *Config) rules {
 // anything.
 func reached(now, since, timeout uint64) bool { return int64(now-since) >= int64(timeout) }
 
+const nsPerMs = uint64(time.Millisecond)
+
+// timedOut is the same from the start of since's millisecond, as the reference,
+// which cuts times to milliseconds, counts it.
+func timedOut(now, since, timeout uint64) bool { return reached(now, since-since%nsPerMs, timeout) }
+
 // ended says whether the flow is of a TCP connection that has come to its end.
 func (u *rules) ended(tcpEnd uint8) bool { return u.graceNs > 0 && tcpEnd&tcpEndReached != 0 }
 
@@ -42,11 +48,15 @@ func (u *rules) ended(tcpEnd uint8) bool { return u.graceNs > 0 && tcpEnd&tcpEnd
 // packet: idle, or a TCP connection past its end and the grace after it. Where
 // both are so, what came first is the reason, whenever somebody looks.
 func (u *rules) over(c *core, nowNs uint64) bpf.EndReason {
-	lastNs := c.lastNs()
+	return u.overIdle(c, nowNs, reached(nowNs, c.lastNs(), u.idleNs))
+}
+
+// overIdle is over where it is known whether the record is idle.
+func (u *rules) overIdle(c *core, nowNs uint64, idle bool) bpf.EndReason {
 	switch {
-	case u.ended(c.tcpEnd) && reached(nowNs, c.endedNs, u.graceNs) && reached(lastNs, c.endedNs, u.graceNs-u.idleNs):
+	case u.ended(c.tcpEnd) && reached(nowNs, c.endedNs, u.graceNs) && reached(c.lastNs(), c.endedNs, u.graceNs-u.idleNs):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW
-	case reached(nowNs, lastNs, u.idleNs):
+	case idle:
 		return bpf.WeirFlowEndReasonEND_IDLE
 	}
 	return bpf.WeirFlowEndReasonEND_NONE
@@ -56,10 +66,10 @@ func (u *rules) over(c *core, nowNs uint64) bpf.EndReason {
 // may. Idle is tested before active, as the reference does. A connection past its
 // end is not split.
 func (u *rules) expired(c *core, p *bpf.Packet) bpf.EndReason {
-	if reason := u.over(c, p.TimeNs); reason != bpf.WeirFlowEndReasonEND_NONE {
+	if reason := u.overIdle(c, p.TimeNs, timedOut(p.TimeNs, c.lastNs(), u.idleNs)); reason != bpf.WeirFlowEndReasonEND_NONE {
 		return reason
 	}
-	split := reached(p.TimeNs, c.firstNs(), u.activeNs)
+	split := timedOut(p.TimeNs, c.firstNs(), u.activeNs)
 	switch {
 	case u.ended(c.tcpEnd) && (split || tcpReopens(c, p)):
 		return bpf.WeirFlowEndReasonEND_OF_FLOW

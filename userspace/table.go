@@ -140,7 +140,7 @@ func (t *table) renew(i uint32, p *bpf.Packet, name uint16) uint32 {
 	c := t.entry(i)
 	switch reason := t.rules.expired(c, p); reason {
 	case bpf.WeirFlowEndReasonEND_IDLE:
-		t.close(i, reason, c.lastNs()+t.rules.idleNs)
+		t.close(i, reason, min(c.lastNs()+t.rules.idleNs, p.TimeNs))
 		return t.open(c.tag, p, name)
 	case bpf.WeirFlowEndReasonEND_OF_FLOW:
 		t.close(i, reason, min(c.endedNs+t.rules.graceNs, p.TimeNs))
