@@ -49,7 +49,7 @@ func accounting() []row {
 		{id: "A5", promise: "a full table keeps established flows exact", tests: []string{
 			"bpf TestA5FullTableTakesAFlowOnceASweepHasDeleted", "bpf TestA5FullTableIsTriedNowAndThenWhateverWasDeleted",
 			"userspace TestA5FloodMakesRoomForItself", "userspace TestA5ASweepThatTheRingStopsIsOneSweep", "loader TestA5FloodOfRandomTuplesLeavesEstablishedFlowsExact"}},
-		{id: "A6", promise: "a SYN flood closes half-open flows first, and takes no more memory than an idle meter has", tests: []string{
+		{id: "A6", promise: "a SYN flood closes half-open flows first, and takes no more memory than idle, the flows of nDPI aside", tests: []string{
 			"bpf TestA6PressureClosesHalfOpenFlowsFirst", "loader TestA6FloodOfSYNsLeavesEstablishedFlowsExact",
 			"userspace TestA6NoPacketOfAFloodAllocates",
 			"cmd/weir TestA6FloodTakesOneCPUAndNoMoreMemoryThanItsBounds"}},

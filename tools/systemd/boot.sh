@@ -31,6 +31,27 @@ make_tree() {
 	done
 }
 
+# The options of a mount of control groups are those of all: where there is one, as on a
+# machine that systemd has booted, it is used as it is.
+mount_groups() {
+	local there
+	there=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET) || true
+	if [ -n "$there" ]; then
+		mount --bind "$there" "$groups"
+	else
+		mount -t cgroup2 weir "$groups"
+	fi
+}
+
+# end leaves nothing, whatever ends this script.
+end() {
+	if [ -n "${keeper:-}" ]; then
+		pkill -KILL -P "$keeper" || true # the first process; unshare ends when it is gone
+		wait "$keeper" || true
+	fi
+	find "$groups/$group" -depth -type d -exec rmdir {} +
+}
+
 case $stage in
 '') # in a mount namespace of its own
 	exec unshare --mount "$self" "$directory" "$group" keep
@@ -38,14 +59,14 @@ case $stage in
 keep)
 	mount -t tmpfs -o mode=755 weir "$directory"
 	mkdir "$groups"
-	mount -t cgroup2 weir "$groups"
+	mount_groups
 	mkdir "$groups/$group"
+	trap end EXIT
+	trap 'exit 1' INT TERM
 	make_tree >&2
 	unshare --pid --mount --net --uts --ipc --fork --kill-child "$self" "$directory" "$group" enter </dev/null &
+	keeper=$!
 	read -r _ || true
-	pkill -KILL -P $! || true # the first process; unshare ends when it is gone
-	wait $! || true
-	find "$groups/$group" -depth -type d -exec rmdir {} +
 	;;
 enter) # a control group's root is where a process was that made its namespace
 	read -r pid _ </proc/self/stat
